@@ -1,0 +1,2 @@
+//! The `rtcast` command.
+fn main() {}

@@ -1,0 +1,7 @@
+//! Sources, containers and codecs: everything between a file and an encoded frame.
+
+pub mod error;
+pub mod packet;
+
+pub use error::MediaError;
+pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};

@@ -1,0 +1,14 @@
+//! The core of rtcast: WebRTC as state machines.
+//!
+//! Nothing here opens a socket, reads a clock, starts a thread or draws its own randomness: time and random seeds are
+//! arguments, so that a whole call, with loss and delay, runs in a test without a sleep. The shell that talks to the
+//! operating system is `rtcast-peer`.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod frame;
+pub mod types;
+
+pub use codec::{Codec, RtpCodec};
+pub use frame::{EncodedFrame, PacketizedFrame};
+pub use types::{Bitrate, MediaKind, MediaTime, Mid, PayloadType, Rid, SequenceNumber, Ssrc};
