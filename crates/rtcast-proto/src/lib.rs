@@ -7,6 +7,9 @@
 
 pub mod codec;
 pub mod frame;
+pub mod rtcp;
+pub mod rtp;
+pub mod srtp;
 pub mod types;
 
 pub use codec::{Codec, RtpCodec};
