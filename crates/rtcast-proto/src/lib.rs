@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod dtls;
 pub mod frame;
+pub mod ice;
 pub mod rtcp;
 pub mod rtp;
 pub mod srtp;

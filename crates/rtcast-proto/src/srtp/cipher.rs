@@ -16,7 +16,14 @@ pub(super) const SHA1_TAG: usize = 10;
 /// The session keys of one direction of RTP, or of RTCP.
 pub(super) enum Cipher {
     Aead { key: LessSafeKey, salt: [u8; 12] },
-    CounterMode { key: EncryptingKey, salt: [u8; 14], authentication: hmac::Key },
+    CounterMode(Box<CounterMode>),
+}
+
+/// The keys of the older profile, boxed because they are large and rarely used.
+pub(super) struct CounterMode {
+    pub(super) key: EncryptingKey,
+    pub(super) salt: [u8; 14],
+    pub(super) authentication: hmac::Key,
 }
 
 impl Cipher {
@@ -42,11 +49,11 @@ impl Cipher {
                 derive(key, salt, salting, &mut session_salt)?;
                 let mut authentication_key = [0; 20];
                 derive(key, salt, authentication, &mut authentication_key)?;
-                Ok(Self::CounterMode {
+                Ok(Self::CounterMode(Box::new(CounterMode {
                     key: counter_key(session_key)?,
                     salt: session_salt,
                     authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &authentication_key),
-                })
+                })))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::Aad;
 
-use super::cipher::{AEAD_TAG, Cipher, SHA1_TAG, aead_nonce, aead_seal, counter_mode, sha1_tag, verify};
+use super::cipher::{AEAD_TAG, Cipher, CounterMode, SHA1_TAG, aead_nonce, aead_seal, counter_mode, sha1_tag, verify};
 use super::profile::SrtpProfile;
 use super::replay::ReplayWindow;
 use crate::rtp::RtpPacket;
@@ -111,7 +111,8 @@ impl SrtpSession {
         let (header, body) = out.split_at_mut(header_length);
         match &self.outbound_rtp {
             Cipher::Aead { key, salt } => aead_seal(key, aead_nonce(salt, ssrc.0, index), header, payload, body)?,
-            Cipher::CounterMode { key, salt, authentication } => {
+            Cipher::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 let (text, tag) = body.split_at_mut(payload.len());
                 text.copy_from_slice(payload);
                 counter_mode(key, salt, ssrc.0, index, text)?;
@@ -150,7 +151,8 @@ impl SrtpSession {
                 key.open_in_place(aead_nonce(salt, ssrc.0, index), Aad::from(&*header), body)
                     .map_err(|_| SrtpError::Authentication)?;
             }
-            Cipher::CounterMode { key, salt, authentication } => {
+            Cipher::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 let rollover = ((index >> 16) as u32).to_be_bytes();
                 let signed = header_length + text_length;
                 let expected = sha1_tag(authentication, [&packet[..signed], &rollover]);
@@ -184,7 +186,8 @@ impl SrtpSession {
                 aead_seal(key, aead_nonce(salt, ssrc, u64::from(index)), &aad, body, &mut out[start + 8..])?;
                 out.extend_from_slice(&trailer);
             }
-            Cipher::CounterMode { key, salt, authentication } => {
+            Cipher::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 out.extend_from_slice(packet);
                 counter_mode(key, salt, ssrc, u64::from(index), &mut out[start + 8..])?;
                 out.extend_from_slice(&trailer);
@@ -206,7 +209,7 @@ impl SrtpSession {
         let ssrc = Ssrc(u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]));
         let index_at = match self.inbound_rtcp {
             Cipher::Aead { .. } => packet.len() - 4,
-            Cipher::CounterMode { .. } => packet.len() - SHA1_TAG - 4,
+            Cipher::CounterMode(_) => packet.len() - SHA1_TAG - 4,
         };
         let mut trailer = [0; 4];
         trailer.copy_from_slice(&packet[index_at..index_at + 4]);
@@ -233,7 +236,8 @@ impl SrtpSession {
                     .map_err(|_| SrtpError::Authentication)?;
                 index_at - AEAD_TAG
             }
-            Cipher::CounterMode { key, salt, authentication } => {
+            Cipher::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 let expected = sha1_tag(authentication, [&packet[..index_at + 4], &[]]);
                 verify(&packet[index_at + 4..], &expected)?;
                 if encrypted {

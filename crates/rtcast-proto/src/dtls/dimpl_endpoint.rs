@@ -1,0 +1,105 @@
+//! The endpoint built on the `dimpl` crate.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dimpl::{Config, Dtls, Output, ProtocolVersion};
+
+use super::{Certificate, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion};
+use crate::srtp::SrtpProfile;
+
+/// Handshake datagrams stay below this, so that they pass every path that carries IPv6.
+const MTU: usize = 1_150;
+
+/// The first retransmission of a lost flight; the library's default of a second is what a viewer would wait.
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(150);
+
+/// A DTLS endpoint on the `dimpl` crate.
+pub struct DimplEndpoint {
+    dtls: Dtls,
+}
+
+impl DimplEndpoint {
+    /// An endpoint of that role.
+    ///
+    /// # Errors
+    /// [`DtlsError`] if the library refuses its configuration.
+    pub fn new(
+        role: DtlsRole,
+        version: DtlsVersion,
+        certificate: &Certificate,
+        now: Instant,
+    ) -> Result<Self, DtlsError> {
+        // ICE has proven that the peer owns its address, so the server's cookie would only cost a round trip.
+        let config = Config::builder()
+            .mtu(MTU)
+            .use_server_cookie(false)
+            .flight_start_rto(FIRST_RETRANSMISSION)
+            .build()
+            .map_err(|error| failed(&error))?;
+        let (config, certificate) = (Arc::new(config), certificate.dimpl());
+        let mut dtls = match version {
+            DtlsVersion::Auto => Dtls::new_auto(config, certificate, now),
+            DtlsVersion::V1_2 => Dtls::new_12(config, certificate, now),
+            DtlsVersion::V1_3 => Dtls::new_13(config, certificate, now),
+        };
+        dtls.set_active(role == DtlsRole::Client);
+        Ok(Self { dtls })
+    }
+}
+
+impl DtlsEndpoint for DimplEndpoint {
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsError> {
+        self.dtls.handle_packet(packet).map_err(|error| failed(&error))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
+        self.dtls.handle_timeout(now).map_err(|error| failed(&error))
+    }
+
+    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
+        match self.dtls.poll_output(buffer) {
+            Output::Packet(packet) => DtlsOutput::Packet(packet),
+            Output::Timeout(at) => DtlsOutput::Timeout(at),
+            Output::Connected => DtlsOutput::Connected,
+            Output::PeerCert(certificate) => DtlsOutput::PeerCertificate(certificate),
+            Output::KeyingMaterial(material, profile) => match srtp_profile(profile) {
+                Some(profile) => DtlsOutput::KeyingMaterial(material.to_vec(), profile),
+                None => DtlsOutput::Other,
+            },
+            Output::ApplicationData(data) => DtlsOutput::ApplicationData(data),
+            Output::CloseNotify => DtlsOutput::CloseNotify,
+            _ => DtlsOutput::Other,
+        }
+    }
+
+    fn send(&mut self, data: &[u8]) -> Result<(), DtlsError> {
+        self.dtls.send_application_data(data).map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    fn close(&mut self) {
+        // An association that already failed has nobody to say goodbye to.
+        let _ = self.dtls.close();
+    }
+
+    fn version(&self) -> Option<&'static str> {
+        Some(match self.dtls.protocol_version()? {
+            ProtocolVersion::DTLS1_2 => "DTLS 1.2",
+            ProtocolVersion::DTLS1_3 => "DTLS 1.3",
+            _ => return None,
+        })
+    }
+}
+
+const fn srtp_profile(profile: dimpl::SrtpProfile) -> Option<SrtpProfile> {
+    match profile {
+        dimpl::SrtpProfile::AEAD_AES_128_GCM => Some(SrtpProfile::AeadAes128Gcm),
+        dimpl::SrtpProfile::AEAD_AES_256_GCM => Some(SrtpProfile::AeadAes256Gcm),
+        dimpl::SrtpProfile::AES128_CM_SHA1_80 => Some(SrtpProfile::Aes128CmSha1_80),
+        _ => None,
+    }
+}
+
+fn failed(error: &dimpl::Error) -> DtlsError {
+    DtlsError { reason: error.to_string() }
+}
