@@ -1,0 +1,54 @@
+# Every command of the project. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help stream build test check format test-rust test-browser test-aiortc install-build install-test page-picture clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make stream FILE=foo.mp4    stream a file instead of the test pattern"
+
+stream: install-build ## install what is missing, build, and stream FILE (or a test pattern)
+	cargo build --release --package rtcast-cli
+	target/release/rtcast stream $(if $(FILE),"$(FILE)") $(ARGS)
+
+build: install-build ## build the command, optimised, into target/release/rtcast
+	cargo build --release --package rtcast-cli
+
+test: install-test check test-rust test-browser test-aiortc ## install what the tests need and run them all
+
+check: ## formatting, lints, documentation, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo deny --log-level error check bans licenses sources
+
+format: ## format the Rust code
+	cargo fmt --all
+
+test-rust: ## the Rust tests and the examples in the documentation
+	cargo test --workspace --locked
+
+test-browser: ## the page in headless Chromium and Firefox
+	cargo build --package rtcast-cli --locked
+	tests/media.sh
+	cd tests && node --test --test-concurrency=1 browser/
+
+test-aiortc: ## aiortc against the server, as offerer and as answerer
+	cargo build --package rtcast-cli --locked
+	tests/media.sh
+	tests/.venv/bin/python -m pytest -q tests/aiortc
+
+install-build: ## install the packages that building needs
+	@scripts/install-build.sh
+
+install-test: ## install what the tests need
+	@scripts/install-test.sh
+
+page-picture: ## take docs/page.png anew with headless Chromium
+	cargo build --package rtcast-cli
+	cd tests && node browser/picture.mjs ../docs/page.png
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf tests/node_modules tests/.venv tests/media

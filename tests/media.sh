@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Makes the films of the tests in tests/media, each once: a moving pattern with a flat block of a known colour in the upper left
+# corner, and a tone of 440 Hz.
+set -euo pipefail
+export SVT_LOG=1
+mkdir -p "$(dirname "$0")/media"
+cd "$(dirname "$0")/media"
+
+# film NAME ENCODER-ARGUMENTS…: six seconds of 640x360 at 30 frames a second, a keyframe every second.
+film() {
+    local name=$1
+    shift
+    [ -e "$name" ] && return 0
+    ffmpeg -hide_banner -loglevel error -y \
+        -f lavfi -i "testsrc2=size=640x360:rate=30,drawbox=x=0:y=0:w=160:h=120:color=0xC02040:t=fill" \
+        -f lavfi -i "sine=frequency=440:sample_rate=48000" -ac 2 -t 6 -pix_fmt yuv420p "$@" "part-$name"
+    mv "part-$name" "$name"
+}
+
+film high.mp4 -c:v libx264 -preset medium -profile:v high -bf 3 -g 30 -c:a aac -b:a 128k
+film baseline.mp4 -c:v libx264 -preset veryfast -profile:v baseline -bf 0 -g 30 -c:a aac -b:a 128k
+film vp8.webm -c:v libvpx -deadline realtime -cpu-used 8 -b:v 1500k -g 30 -c:a libopus -b:a 96k
+film vp9.webm -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1500k -g 30 -c:a libopus -b:a 96k
+film av1.mp4 -c:v libsvtav1 -preset 12 -g 30 -c:a aac -b:a 128k
