@@ -1,0 +1,183 @@
+//! Encoders and decoders, each behind one trait per direction and kind.
+//!
+//! None of them delays: an encoder answers a picture with its packet at once. A decoder hands out pictures in the order
+//! of presentation, which for H.264 with B-frames is some pictures later.
+
+#[cfg(feature = "h264")]
+mod h264;
+#[cfg(feature = "opus")]
+mod opus;
+#[cfg(feature = "vpx")]
+mod vpx;
+
+mod aac;
+mod g711;
+mod pcm;
+pub mod resample;
+mod yuv;
+
+use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaKind, RtpCodec};
+
+use crate::error::MediaError;
+use crate::packet::{Packet, SourceCodec, StreamInfo};
+use crate::raw::{AudioFrame, VideoFrame};
+
+/// A compressor of pictures.
+pub trait VideoEncoder: Send {
+    /// The codec with its format parameters.
+    fn codec(&self) -> RtpCodec;
+
+    /// Compresses the next picture, whose timestamp must lie after that of the one before. `force_keyframe` makes it
+    /// one from which decoding can start. `None`: the encoder left this picture out. The size may change from picture
+    /// to picture; a keyframe follows.
+    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<EncodedFrame>, MediaError>;
+
+    /// Aims at another bitrate from the next picture on, without a keyframe.
+    fn set_bitrate(&mut self, bitrate: Bitrate) -> Result<(), MediaError>;
+}
+
+/// A decompressor of pictures.
+pub trait VideoDecoder: Send {
+    /// Takes the next packet, in decoding order, and returns the pictures that it completed, in the order of their
+    /// presentation. Those of packets marked `discard` are left out. After an error it may go on with the next packet;
+    /// pictures until the next keyframe may be wrong.
+    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError>;
+
+    /// Returns the pictures still held back and forgets the stream, so that another may begin with a keyframe.
+    fn flush(&mut self) -> Result<Vec<VideoFrame>, MediaError>;
+}
+
+/// A compressor of sound.
+pub trait AudioEncoder: Send {
+    /// The codec with its format parameters.
+    fn codec(&self) -> RtpCodec;
+
+    /// Compresses the next piece, which must have exactly the rate, channels and length that this encoder asks for.
+    fn encode(&mut self, frame: &AudioFrame) -> Result<EncodedFrame, MediaError>;
+}
+
+/// A decompressor of sound.
+pub trait AudioDecoder: Send {
+    /// Decodes the next packet. `None`: it held no sound.
+    fn decode(&mut self, packet: &Packet) -> Result<Option<AudioFrame>, MediaError>;
+}
+
+/// What a video encoder is set to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VideoEncoderSettings {
+    /// The bitrate to aim at.
+    pub bitrate: Bitrate,
+    /// Pictures per second, for the rate control; what is not between 1 and 240 counts as 30.
+    pub frame_rate: f64,
+}
+
+impl VideoEncoderSettings {
+    /// The frame rate, made sane.
+    fn sane_frame_rate(&self) -> f64 {
+        if (1.0..=240.0).contains(&self.frame_rate) { self.frame_rate } else { 30.0 }
+    }
+
+    /// The bitrate, kept between 10 kb/s and 200 Mb/s, which all encoders take.
+    fn sane_bitrate(&self) -> Bitrate {
+        sane_bitrate(self.bitrate)
+    }
+}
+
+/// The encoder of a codec. An error says why there is none and what to do.
+pub fn video_encoder(codec: Codec, settings: VideoEncoderSettings) -> Result<Box<dyn VideoEncoder>, MediaError> {
+    match codec {
+        #[cfg(feature = "h264")]
+        Codec::H264 => Ok(Box::new(h264::H264Encoder::new(settings))),
+        #[cfg(feature = "vpx")]
+        Codec::Vp8 => Ok(Box::new(vpx::Vp8Encoder::new(settings))),
+        _ => Err(MediaError::Unsupported {
+            what: format!("encoding {codec}"),
+            hint: "this build encodes VP8 with the cargo feature `vpx` and H.264 with `h264`".into(),
+        }),
+    }
+}
+
+/// Whether [`video_encoder`] makes an encoder of this codec.
+pub const fn can_encode(codec: Codec) -> bool {
+    match codec {
+        Codec::H264 => cfg!(feature = "h264"),
+        Codec::Vp8 => cfg!(feature = "vpx"),
+        Codec::Opus => cfg!(feature = "opus"),
+        Codec::Vp9 | Codec::Av1 | Codec::Pcmu | Codec::Pcma => false,
+    }
+}
+
+/// The codec with the format parameters of what our encoder makes of it.
+pub fn encoded_codec(codec: Codec) -> RtpCodec {
+    match codec {
+        // RFC 6184 §8.1: constrained baseline, level 3.1, which both browsers offer.
+        Codec::H264 => {
+            RtpCodec::with_fmtp(codec, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
+        }
+        // RFC 7587 §6.1: without `stereo=1` a receiver may mix down to one channel.
+        Codec::Opus => RtpCodec::with_fmtp(codec, "minptime=10;stereo=1;useinbandfec=1"),
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Pcmu | Codec::Pcma => RtpCodec::new(codec),
+    }
+}
+
+/// The decoder of a stream of pictures. An error names the codec and says what to install or to switch on.
+pub fn video_decoder(stream: &StreamInfo) -> Result<Box<dyn VideoDecoder>, MediaError> {
+    match &stream.codec {
+        #[cfg(feature = "h264")]
+        SourceCodec::Rtp(Codec::H264) => Ok(Box::new(h264::H264Decoder::new()?)),
+        #[cfg(feature = "vpx")]
+        SourceCodec::Rtp(Codec::Vp8) => Ok(Box::new(vpx::VpxDecoder::new(Codec::Vp8)?)),
+        #[cfg(feature = "vpx")]
+        SourceCodec::Rtp(Codec::Vp9) => Ok(Box::new(vpx::VpxDecoder::new(Codec::Vp9)?)),
+        SourceCodec::I420 => Ok(Box::new(yuv::I420Decoder::new(stream.width, stream.height))),
+        _ => Err(no_decoder(stream)),
+    }
+}
+
+/// The decoder of a stream of sound. An error names the codec and says what to install or to switch on.
+pub fn audio_decoder(stream: &StreamInfo) -> Result<Box<dyn AudioDecoder>, MediaError> {
+    match &stream.codec {
+        #[cfg(feature = "opus")]
+        SourceCodec::Rtp(Codec::Opus) => Ok(Box::new(opus::OpusDecoder::new()?)),
+        SourceCodec::Rtp(Codec::Pcmu) => Ok(Box::new(g711::G711Decoder::new(g711::Law::Mu, stream.channels))),
+        SourceCodec::Rtp(Codec::Pcma) => Ok(Box::new(g711::G711Decoder::new(g711::Law::A, stream.channels))),
+        SourceCodec::Aac => Ok(Box::new(aac::AacDecoder::new(stream)?)),
+        SourceCodec::PcmS16 => Ok(Box::new(pcm::PcmDecoder::new(stream.sample_rate, stream.channels))),
+        _ => Err(no_decoder(stream)),
+    }
+}
+
+/// The Opus encoder: 48 kHz, two channels, pieces of 20 ms.
+pub fn opus_encoder(bitrate: Bitrate) -> Result<Box<dyn AudioEncoder>, MediaError> {
+    #[cfg(feature = "opus")]
+    {
+        Ok(Box::new(opus::OpusEncoder::new(bitrate)?))
+    }
+    #[cfg(not(feature = "opus"))]
+    {
+        let _ = bitrate;
+        Err(MediaError::Unsupported {
+            what: "encoding Opus".into(),
+            hint: "build with the cargo feature `opus`, which needs libopus".into(),
+        })
+    }
+}
+
+fn no_decoder(stream: &StreamInfo) -> MediaError {
+    let hint = match (&stream.codec, stream.kind) {
+        (SourceCodec::Rtp(Codec::H264), _) => "build with the cargo feature `h264`",
+        (SourceCodec::Rtp(Codec::Vp8 | Codec::Vp9), _) => "build with the cargo feature `vpx`, which needs libvpx",
+        (SourceCodec::Rtp(Codec::Opus), _) => "build with the cargo feature `opus`, which needs libopus",
+        (_, MediaKind::Video) => "install `ffmpeg`, or convert the file to H.264, VP8 or VP9",
+        (_, MediaKind::Audio) => "install `ffmpeg`, or convert the sound to AAC, Opus or PCM",
+    };
+    MediaError::Unsupported { what: format!("decoding {}", stream.codec_name), hint: hint.into() }
+}
+
+fn sane_bitrate(bitrate: Bitrate) -> Bitrate {
+    bitrate.clamp(Bitrate::from_kbps(10), Bitrate::from_kbps(200_000))
+}
+
+fn codec_error(codec: impl Into<String>, reason: impl Into<String>) -> MediaError {
+    MediaError::Codec { codec: codec.into(), reason: reason.into() }
+}
