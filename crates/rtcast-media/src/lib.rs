@@ -1,10 +1,12 @@
 //! Sources, containers and codecs: everything between a file and an encoded frame.
 
 pub mod codec;
+pub mod container;
 pub mod error;
 pub mod packet;
 pub mod pattern;
 pub mod raw;
 
+pub use container::Source;
 pub use error::MediaError;
 pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};

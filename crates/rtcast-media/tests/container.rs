@@ -1,0 +1,250 @@
+//! What the containers' readers yield, held against ffprobe and ffmpeg.
+
+#[path = "container/media.rs"]
+mod media;
+
+use std::path::Path;
+
+use media::{decoded_pictures, expected_packets, sample};
+use rtcast_media::{Demuxer, Packet, Source, SourceCodec, StreamInfo, container};
+use rtcast_peer::{Codec, MediaKind, MediaTime};
+
+fn open(path: &Path) -> Box<dyn Demuxer> {
+    container::open(&Source::Path(path.into())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn read_all(demuxer: &mut dyn Demuxer) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    while let Some(packet) = demuxer.next_packet().unwrap() {
+        packets.push(packet);
+    }
+    packets
+}
+
+fn stream_of(demuxer: &dyn Demuxer, kind: MediaKind) -> (usize, StreamInfo) {
+    let streams = demuxer.streams();
+    let index = streams.iter().position(|stream| stream.kind == kind).unwrap();
+    (index, streams[index].clone())
+}
+
+/// Compares a file's packets with ffprobe's: count, times, keyframes, and what is decoded but not shown.
+fn agrees_with_ffprobe(name: &str, kinds: &[MediaKind]) -> Vec<StreamInfo> {
+    let path = sample(name);
+    let mut demuxer = open(&path);
+    let packets = read_all(&mut *demuxer);
+    let streams = demuxer.streams().to_vec();
+    assert_eq!(streams.len(), kinds.len(), "{name}: {streams:?}");
+
+    let specifier = |kind| if kind == MediaKind::Video { "v:0" } else { "a:0" };
+    let expected: Vec<_> = kinds.iter().map(|kind| expected_packets(&path, specifier(*kind))).collect();
+    let presented = expected.iter().flatten().filter(|packet| !packet.discard).map(|packet| packet.pts);
+    let start = presented.fold(f64::INFINITY, f64::min);
+    let first = packets.iter().filter(|packet| !packet.discard).map(|packet| packet.pts).min();
+    assert_eq!(first, Some(MediaTime::ZERO), "{name}");
+
+    // Matroska's clock has milliseconds, and its writers round Opus' pre-skip to them.
+    let tolerance = if name.ends_with("mkv") || name.ends_with("webm") { 0.0012 } else { 0.000_05 };
+    for (kind, expected) in kinds.iter().zip(expected) {
+        let (index, info) = stream_of(&*demuxer, *kind);
+        let found: Vec<_> = packets.iter().filter(|packet| packet.stream == index).collect();
+        if info.codec == SourceCodec::PcmS16 {
+            continue;
+        }
+        assert_eq!(found.len(), expected.len(), "{name}: packets of {kind}");
+        for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let close = |found: MediaTime, expected: f64| (found.as_secs_f64() - (expected - start)).abs() < tolerance;
+            assert!(close(found.pts, expected.pts), "{name} {kind} {number}: {found:?} is not {expected:?}");
+            assert_eq!(
+                (found.keyframe, found.discard),
+                (expected.keyframe, expected.discard),
+                "{name} {kind} {number}"
+            );
+            if let Some(dts) = expected.dts {
+                assert!(close(found.dts, dts), "{name} {kind} {number}: {found:?} is not {expected:?}");
+            }
+        }
+        assert!(found.is_sorted_by_key(|packet| packet.dts), "{name} {kind}: decoding times run backwards");
+        assert!(found.iter().all(|packet| packet.dts <= packet.pts), "{name} {kind}: shown before it is decoded");
+    }
+    assert!(
+        packets.windows(2).all(|pair| pair[0].dts.since(pair[1].dts).as_secs_f64() < 1.1),
+        "{name}: not interleaved"
+    );
+
+    assert!(demuxer.rewind().unwrap());
+    assert!(read_all(&mut *demuxer) == packets, "{name}: other packets after going back");
+    streams
+}
+
+/// The video packets as a stream that ffmpeg reads, behind the arguments that name its format.
+fn elementary(demuxer: &mut dyn Demuxer) -> (Vec<&'static str>, Vec<u8>) {
+    let (index, info) = stream_of(demuxer, MediaKind::Video);
+    let packets: Vec<_> = read_all(demuxer).into_iter().filter(|packet| packet.stream == index).collect();
+    let four = match info.codec {
+        SourceCodec::Rtp(Codec::H264) => {
+            let stream = packets.iter().flat_map(|packet| packet.data.iter().copied()).collect();
+            return (vec!["-f", "h264", "-i", "-"], stream);
+        }
+        SourceCodec::Rtp(Codec::Vp8) => b"VP80",
+        SourceCodec::Rtp(Codec::Vp9) => b"VP90",
+        SourceCodec::Rtp(Codec::Av1) => b"AV01",
+        other => panic!("{other:?}"),
+    };
+    let mut out = b"DKIF\0\0\x20\0".to_vec();
+    out.extend(four);
+    out.extend((info.width as u16).to_le_bytes());
+    out.extend((info.height as u16).to_le_bytes());
+    out.extend(1_000_000u32.to_le_bytes());
+    out.extend(1u32.to_le_bytes());
+    out.extend([0; 8]);
+    for packet in packets {
+        out.extend((packet.data.len() as u32).to_le_bytes());
+        out.extend(packet.pts.to_ticks(1_000_000).to_le_bytes());
+        out.extend(&packet.data);
+    }
+    (vec!["-f", "ivf", "-i", "-"], out)
+}
+
+/// The pictures decoded from our packets are those that ffmpeg decodes from the file.
+fn decodes_alike(name: &str) {
+    let path = sample(name);
+    let (arguments, stream) = elementary(&mut *open(&path));
+    let ours = decoded_pictures(&arguments, Some(&stream));
+    let mut arguments = vec!["-i", path.to_str().unwrap()];
+    if name.ends_with("mp4") || name.ends_with("mov") {
+        arguments.splice(0..0, ["-ignore_editlist", "1"]);
+    }
+    let theirs = decoded_pictures(&arguments, None);
+    assert!(ours.len() > 40, "{name}: only {} pictures", ours.len());
+    assert!(ours == theirs, "{name}: {} pictures and {} differ", ours.len(), theirs.len());
+}
+
+const BOTH: [MediaKind; 2] = [MediaKind::Video, MediaKind::Audio];
+const VIDEO: [MediaKind; 1] = [MediaKind::Video];
+
+#[test]
+fn baseline_mp4() {
+    let streams = agrees_with_ffprobe("baseline.mp4", &VIDEO);
+    let video = &streams[0];
+    assert_eq!((video.codec_name.as_str(), video.reordered), ("H.264 Constrained Baseline", false));
+    assert_eq!((video.width, video.height, video.frame_rate), (320, 180, 30.0));
+    let fmtp = video.sdp_fmtp_line.as_deref().unwrap();
+    assert!(fmtp.contains("profile-level-id=42c0") && fmtp.contains("packetization-mode=1"), "{fmtp}");
+    decodes_alike("baseline.mp4");
+}
+
+#[test]
+fn high_mp4_with_reordering_and_sound() {
+    let streams = agrees_with_ffprobe("high.mp4", &BOTH);
+    assert_eq!((streams[0].codec_name.as_str(), streams[0].reordered), ("H.264 High", true));
+    let sound = &streams[1];
+    assert_eq!((&sound.codec, sound.codec_name.as_str()), (&SourceCodec::Aac, "AAC"));
+    assert_eq!((sound.sample_rate, sound.channels, sound.extradata.len()), (44_100, 2, 5));
+    decodes_alike("high.mp4");
+    let duration = open(&sample("high.mp4")).duration().unwrap().as_secs_f64();
+    assert!((duration - 3.0).abs() < 0.05, "{duration}");
+}
+
+#[test]
+fn fragmented_mp4() {
+    for name in ["high-fragmented.mp4", "high-separate.mp4", "high-hybrid.mp4"] {
+        let streams = agrees_with_ffprobe(name, &BOTH);
+        assert!(streams[0].reordered, "{name}");
+        assert_eq!(streams[0].frame_rate, 30.0, "{name}");
+        decodes_alike(name);
+    }
+}
+
+#[test]
+fn an_mp4_whose_edit_list_cuts_its_start() {
+    agrees_with_ffprobe("high-cut.mp4", &BOTH);
+    decodes_alike("high-cut.mp4");
+    let packets = read_all(&mut *open(&sample("high-cut.mp4")));
+    assert!(packets.iter().filter(|packet| packet.discard).count() > 10);
+}
+
+#[test]
+fn quicktime_with_uncompressed_sound() {
+    for (name, rate) in [("high.mov", 44_100), ("high-big-endian.mov", 44_100)] {
+        let streams = agrees_with_ffprobe(name, &BOTH);
+        let sound = &streams[1];
+        assert_eq!((&sound.codec, sound.sample_rate, sound.channels), (&SourceCodec::PcmS16, rate, 2), "{name}");
+        let packets = read_all(&mut *open(&sample(name)));
+        let sound: Vec<_> = packets.iter().filter(|packet| packet.stream == 1).collect();
+        let frames: usize = sound.iter().map(|packet| packet.data.len() / 4).sum();
+        assert!(frames.abs_diff(3 * rate as usize) < 3_000, "{name}: {frames} frames");
+        assert!(sound.len() * 1_100 > frames / 2, "{name}: {} packets", sound.len());
+        for pair in sound.windows(2) {
+            let gap = pair[1].pts.since(pair[0].pts.offset(pair[0].duration)).as_nanos();
+            assert!(gap.abs() < 2, "{name}: a gap of {gap} ns");
+        }
+    }
+}
+
+#[test]
+fn h264_in_matroska() {
+    let streams = agrees_with_ffprobe("high.mkv", &BOTH);
+    assert_eq!((streams[0].codec_name.as_str(), streams[0].reordered), ("H.264 High", true));
+    assert_eq!(streams[0].frame_rate, 30.0);
+    decodes_alike("high.mkv");
+}
+
+#[test]
+fn webm() {
+    for (name, codec) in [("vp8.webm", "VP8"), ("vp9.webm", "VP9"), ("vp8-live.webm", "VP8")] {
+        let streams = agrees_with_ffprobe(name, &BOTH);
+        assert_eq!((streams[0].codec_name.as_str(), streams[0].reordered), (codec, false), "{name}");
+        assert_eq!((streams[0].width, streams[0].height, streams[0].frame_rate), (320, 180, 30.0), "{name}");
+        assert_eq!((streams[1].codec_name.as_str(), streams[1].sample_rate, streams[1].channels), ("Opus", 48_000, 2));
+        assert!(streams[1].extradata.starts_with(b"OpusHead"), "{name}");
+        decodes_alike(name);
+    }
+}
+
+#[test]
+fn vp9_and_opus_in_mp4() {
+    let streams = agrees_with_ffprobe("vp9.mp4", &BOTH);
+    assert_eq!(streams[0].sdp_fmtp_line.as_deref(), Some("profile-id=0"));
+    assert!(streams[1].extradata.starts_with(b"OpusHead"));
+    decodes_alike("vp9.mp4");
+}
+
+#[test]
+fn av1() {
+    for name in ["av1.mp4", "av1.mkv", "av1.ivf"] {
+        let streams = agrees_with_ffprobe(name, &VIDEO);
+        assert_eq!(streams[0].codec_name, "AV1 Main", "{name}");
+        assert_eq!(streams[0].sdp_fmtp_line.as_deref(), Some("profile=0"), "{name}");
+        decodes_alike(name);
+        let packets = read_all(&mut *open(&sample(name)));
+        // OBU type 2 is a temporal delimiter, type 1 a sequence header; the bit of value 2 announces a size.
+        for packet in packets {
+            let first = packet.data[0];
+            assert_eq!(first & 2, 2, "{name}");
+            assert_ne!(first >> 3 & 15, 2, "{name}");
+            assert_eq!(first >> 3 & 15 == 1, packet.keyframe, "{name}");
+        }
+    }
+}
+
+#[test]
+fn ivf() {
+    for name in ["vp8.ivf", "vp9.ivf"] {
+        let streams = agrees_with_ffprobe(name, &VIDEO);
+        assert_eq!((streams[0].width, streams[0].height, streams[0].frame_rate), (320, 180, 30.0), "{name}");
+        decodes_alike(name);
+    }
+}
+
+#[test]
+fn h264_comes_with_parameter_sets_before_every_keyframe() {
+    for name in ["baseline.mp4", "high-fragmented.mp4", "high.mkv"] {
+        let packets = read_all(&mut *open(&sample(name)));
+        for packet in packets.iter().filter(|packet| packet.stream == 0) {
+            assert_eq!(packet.data[..4], [0, 0, 0, 1], "{name}");
+            let first = packet.data[4] & 0x1f;
+            assert_eq!(first == 7, packet.keyframe, "{name}: begins with a unit of type {first}");
+            assert!(!packet.data.windows(5).any(|bytes| bytes == [0, 0, 0, 1, 9]), "{name}: a delimiter was left");
+        }
+    }
+}
