@@ -9,11 +9,15 @@ pub mod codec;
 pub mod dtls;
 pub mod frame;
 pub mod ice;
+pub mod jsep;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 pub mod srtp;
 pub mod types;
 
 pub use codec::{Codec, RtpCodec};
 pub use frame::{EncodedFrame, PacketizedFrame};
+pub use jsep::{Jsep, JsepConfig, LocalTransport, SignalingState};
+pub use sdp::{Candidate, DescriptionError, Direction, IceCandidate, SdpType, SessionDescription, ToJson};
 pub use types::{Bitrate, MediaKind, MediaTime, Mid, PayloadType, Rid, SequenceNumber, Ssrc};

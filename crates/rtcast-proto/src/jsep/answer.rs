@@ -1,0 +1,168 @@
+//! Writing an answer (RFC 8829 §5.3).
+
+use crate::jsep::codec_matching::answer_formats;
+use crate::jsep::config::LocalTransport;
+use crate::jsep::media_section::{self, transport_section};
+use crate::jsep::negotiated::{DtlsRole, RefusalReason};
+use crate::jsep::transceiver::Transceiver;
+use crate::jsep::{Created, Jsep, Owner, SignalingState};
+use crate::sdp::{DescriptionError, Media, SdpType, Session, SessionDescription, Setup};
+use crate::types::{MediaKind, Mid};
+
+impl Jsep {
+    /// Writes the answer to the peer's offer; nothing changes until it is set as the local description.
+    ///
+    /// Set as a [`SdpType::Pranswer`] by [`create_pranswer`](Self::create_pranswer).
+    ///
+    /// # Errors
+    /// [`DescriptionError::State`] if there is no offer of the peer to answer.
+    pub fn create_answer(&mut self, transport: &LocalTransport) -> Result<SessionDescription, DescriptionError> {
+        self.write_answer_as(SdpType::Answer, transport)
+    }
+
+    /// Writes a provisional answer, after which another answer follows.
+    ///
+    /// # Errors
+    /// As [`create_answer`](Self::create_answer).
+    pub fn create_pranswer(&mut self, transport: &LocalTransport) -> Result<SessionDescription, DescriptionError> {
+        self.write_answer_as(SdpType::Pranswer, transport)
+    }
+
+    fn write_answer_as(
+        &mut self,
+        sdp_type: SdpType,
+        transport: &LocalTransport,
+    ) -> Result<SessionDescription, DescriptionError> {
+        self.refuse_when_closed("create an answer")?;
+        let (SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer, Some(offer)) =
+            (self.state, &self.pending_remote)
+        else {
+            return Err(DescriptionError::State {
+                operation: "create an answer",
+                state: self.state,
+                hint: "set the peer's offer first: `set_remote_description(offer)`".into(),
+            });
+        };
+        let created = self.write_answer(offer.session(), transport);
+        self.session_version += 1;
+        let description = SessionDescription::from_session(sdp_type, created.session.clone());
+        self.last_answer = Some(created);
+        Ok(description)
+    }
+
+    fn write_answer(&self, offer: &Session, transport: &LocalTransport) -> Created {
+        let setup = self.answer_setup(offer);
+        let mut session = Session {
+            id: self.session_id.to_string(),
+            version: self.session_version + 1,
+            ice_lite: transport.ice_lite,
+            extmap_allow_mixed: offer.extmap_allow_mixed,
+            ..Session::default()
+        };
+        let mut owners = Vec::new();
+        for (index, offered) in offer.media.iter().enumerate() {
+            let owner = self.owner(index);
+            let media = match (self.refusal(offer, index), owner) {
+                (None, Owner::Transceiver(id)) => self
+                    .transceiver(id)
+                    .and_then(|transceiver| self.answer_media(transceiver, offered, transport, setup)),
+                (None, Owner::Data) => Some(self.answer_data(offered, transport, setup)),
+                _ => None,
+            };
+            session.media.push(media.unwrap_or_else(|| media_section::rejected(offered)));
+            owners.push(owner);
+        }
+        // RFC 9143 §7.3: the answer's group holds those of the offered group that were not rejected.
+        let accepted = |mid: &&Mid| {
+            session.index_of(mid).and_then(|i| session.media.get(i)).is_some_and(|media| !media.is_rejected())
+        };
+        let groups = offer.bundle.iter().map(|group| group.iter().filter(accepted).cloned().collect::<Vec<Mid>>());
+        session.bundle = groups.filter(|group| !group.is_empty()).collect();
+        media_section::put_candidates(&mut session, transport);
+        Created { session, owners }
+    }
+
+    fn answer_media(
+        &self,
+        transceiver: &Transceiver,
+        offered: &Media,
+        transport: &LocalTransport,
+        setup: Setup,
+    ) -> Option<Media> {
+        let formats = answer_formats(offered, &self.config.codecs, transceiver.kind, &transceiver.codec_preferences);
+        if formats.is_empty() {
+            return None;
+        }
+        let mut media = Media::new(&offered.kind, &offered.protocol);
+        media.mid.clone_from(&offered.mid);
+        media.direction = transceiver.direction.and(offered.direction.reversed());
+        media.rtcp_mux = offered.rtcp_mux;
+        media.rtcp_rsize = offered.rtcp_rsize;
+        media.payload_formats = formats;
+        media_section::put_formats(&mut media);
+        media.extensions = media_section::answer_extensions(offered, &self.config.header_extensions, transceiver.kind);
+        media_section::put_transport(&mut media, transport, setup);
+        media_section::put_sender(&mut media, transceiver, &self.cname);
+        Some(media)
+    }
+
+    fn answer_data(&self, offered: &Media, transport: &LocalTransport, setup: Setup) -> Media {
+        let mut media = Media::new(&offered.kind, &offered.protocol);
+        media.formats.clone_from(&offered.formats);
+        media.mid.clone_from(&offered.mid);
+        media_section::put_transport(&mut media, transport, setup);
+        media.sctp_port = Some(5000);
+        media.max_message_size = Some(self.config.max_message_size);
+        media
+    }
+
+    /// RFC 8829 §5.3.1: active if the offer leaves it to us, so that the handshake begins at once; RFC 8842 §5.5: the
+    /// role that we have, if the connection is there already.
+    fn answer_setup(&self, offer: &Session) -> Setup {
+        let offered = transport_section(offer).and_then(|index| offer.media.get(index)).and_then(|media| media.setup);
+        match (offered, self.dtls_role) {
+            (Some(Setup::Active), _) | (Some(Setup::Actpass), Some(DtlsRole::Server)) => Setup::Passive,
+            _ => Setup::Active,
+        }
+    }
+
+    /// Why our answer rejects this m-line, `None` if it does not.
+    pub(crate) fn refusal(&self, offer: &Session, index: usize) -> Option<RefusalReason> {
+        let media = offer.media.get(index)?;
+        if media.is_rejected() {
+            return Some(RefusalReason::RejectedByOffer);
+        }
+        let kind = match media.media_kind() {
+            Some(kind) if media.is_secure_rtp() => Some(kind),
+            None if media.is_data() => None,
+            _ => return Some(RefusalReason::UnknownKind),
+        };
+        if kind.is_none() && !self.config.data_channels {
+            return Some(RefusalReason::DataChannelsDisabled);
+        }
+        if !shares_transport(offer, index) {
+            return Some(RefusalReason::NotBundled);
+        }
+        let transceiver = self.transceivers.iter().find(|t| t.media_line == Some(index));
+        if transceiver.is_some_and(|transceiver| !transceiver.is_live()) {
+            return Some(RefusalReason::Stopped);
+        }
+        let preferences = transceiver.map(|t| t.codec_preferences.as_slice()).unwrap_or_default();
+        let has_codec = |kind: MediaKind| {
+            let formats = answer_formats(media, &self.config.codecs, kind, preferences);
+            formats.iter().any(|format| format.codec().is_some())
+        };
+        kind.filter(|kind| !has_codec(*kind)).map(|_| RefusalReason::NoCommonCodec)
+    }
+}
+
+/// RFC 8829 §5.3.1, policy `max-bundle`: only m-lines in the same group as the first one are served.
+pub(crate) fn shares_transport(session: &Session, index: usize) -> bool {
+    let Some(tagged) = transport_section(session) else { return false };
+    let mid = |index: usize| session.media.get(index).and_then(|media| media.mid.as_ref());
+    match (mid(tagged), mid(index)) {
+        _ if tagged == index => true,
+        (Some(first), Some(other)) => session.bundle.iter().any(|group| group.contains(first) && group.contains(other)),
+        _ => false,
+    }
+}

@@ -1,0 +1,162 @@
+//! What a connection can do: its codecs and header extensions.
+
+use crate::codec::{Codec, RtpCodec};
+use crate::sdp::{Candidate, Fingerprint, RtcpFeedback};
+use crate::types::MediaKind;
+
+/// The URI of the header extension that carries an m-line's mid (RFC 9143 §15.2).
+pub const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+/// The URI of the header extension for the stream identifier (RFC 8852).
+pub const RTP_STREAM_ID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// The URI of the header extension that names the stream which a retransmission belongs to (RFC 8852).
+pub const REPAIRED_RTP_STREAM_ID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+/// The URI of the header extension for the loudness of the sender's audio (RFC 6464).
+pub const AUDIO_LEVEL_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// The URI of the header extension that bounds the receiver's playout delay.
+pub const PLAYOUT_DELAY_EXTENSION: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+/// The URI of the header extension for the time at which a packet was sent.
+pub const ABS_SEND_TIME_EXTENSION: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+/// The URI of the header extension that counts packets over all streams of a transport.
+pub const TRANSPORT_WIDE_CC_EXTENSION: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// A codec that is offered or accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodecCapability {
+    /// The codec with the parameters that we receive with.
+    pub codec: RtpCodec,
+    /// The feedback that we understand.
+    pub feedback: Vec<RtcpFeedback>,
+    /// Whether lost packets are sent again as RTX (RFC 4588).
+    pub retransmission: bool,
+    /// Whether our offers name it; if not, it is only accepted in the peer's.
+    pub offered: bool,
+}
+
+impl CodecCapability {
+    /// An audio codec as it stands, a video codec with RTX and the usual feedback; offered.
+    pub fn new(codec: RtpCodec) -> Self {
+        let video = codec.codec.kind() == MediaKind::Video;
+        let feedback = if video {
+            vec![
+                RtcpFeedback::ReceiverEstimatedMaximumBitrate,
+                RtcpFeedback::FullIntraRequest,
+                RtcpFeedback::Nack,
+                RtcpFeedback::PictureLoss,
+            ]
+        } else {
+            Vec::new()
+        };
+        Self { codec, feedback, retransmission: video, offered: true }
+    }
+}
+
+/// A header extension that is offered or accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderExtensionCapability {
+    /// Its name.
+    pub uri: String,
+    /// Whether it goes with audio.
+    pub audio: bool,
+    /// Whether it goes with video.
+    pub video: bool,
+}
+
+impl HeaderExtensionCapability {
+    /// An extension for audio, video or both.
+    pub fn new(uri: impl Into<String>, audio: bool, video: bool) -> Self {
+        Self { uri: uri.into(), audio, video }
+    }
+
+    pub(crate) const fn serves(&self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+        }
+    }
+}
+
+/// What one side can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsepConfig {
+    /// The codecs in order of preference.
+    pub codecs: Vec<CodecCapability>,
+    /// The header extensions, numbered in this order in our offers.
+    pub header_extensions: Vec<HeaderExtensionCapability>,
+    /// Whether the m-line of data channels is negotiated; if not, it is rejected. Default: no.
+    pub data_channels: bool,
+    /// The largest message that we receive on a data channel, in bytes. Default: 262,144.
+    pub max_message_size: u64,
+}
+
+impl Default for JsepConfig {
+    /// VP8, H.264, VP9, AV1; Opus, PCMU, PCMA; no transport-wide feedback; no data channels.
+    fn default() -> Self {
+        let h264 = |profile: &str, mode: u8| CodecCapability {
+            offered: mode == 1,
+            ..CodecCapability::new(RtpCodec::with_fmtp(
+                Codec::H264,
+                format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}"),
+            ))
+        };
+        let vp9 = |profile: u8| CodecCapability::new(RtpCodec::with_fmtp(Codec::Vp9, format!("profile-id={profile}")));
+        let mut codecs = vec![CodecCapability::new(RtpCodec::new(Codec::Vp8))];
+        for mode in [1, 0] {
+            codecs.extend(["42e01f", "42001f", "4d001f", "640c1f"].map(|profile| h264(profile, mode)));
+        }
+        codecs.extend([
+            vp9(0),
+            vp9(2),
+            CodecCapability::new(RtpCodec::with_fmtp(Codec::Av1, "level-idx=5;profile=0;tier=0")),
+            CodecCapability::new(RtpCodec::with_fmtp(Codec::Opus, "minptime=10;useinbandfec=1")),
+            CodecCapability::new(RtpCodec::new(Codec::Pcmu)),
+            CodecCapability::new(RtpCodec::new(Codec::Pcma)),
+        ]);
+        let header_extensions = vec![
+            HeaderExtensionCapability::new(AUDIO_LEVEL_EXTENSION, true, false),
+            HeaderExtensionCapability::new(PLAYOUT_DELAY_EXTENSION, false, true),
+            HeaderExtensionCapability::new(MID_EXTENSION, true, true),
+            HeaderExtensionCapability::new(RTP_STREAM_ID_EXTENSION, false, true),
+            HeaderExtensionCapability::new(REPAIRED_RTP_STREAM_ID_EXTENSION, false, true),
+        ];
+        Self { codecs, header_extensions, data_channels: false, max_message_size: 262_144 }
+    }
+}
+
+impl JsepConfig {
+    /// Adds transport-wide congestion control: the feedback for every codec, and the header extension.
+    #[must_use]
+    pub fn with_transport_wide_feedback(mut self) -> Self {
+        for codec in &mut self.codecs {
+            codec.feedback.push(RtcpFeedback::TransportWide);
+        }
+        self.header_extensions.push(HeaderExtensionCapability::new(TRANSPORT_WIDE_CC_EXTENSION, true, true));
+        self
+    }
+
+    /// Negotiates data channels.
+    #[must_use]
+    pub const fn with_data_channels(mut self) -> Self {
+        self.data_channels = true;
+        self
+    }
+}
+
+/// What the transport tells a description that is written here.
+///
+/// An ICE restart is asked for by other credentials than those of the description before (RFC 8839 §4.4.1.1.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocalTransport {
+    /// The ICE user name fragment, 4 to 256 characters.
+    pub ice_ufrag: String,
+    /// The ICE password, 22 to 256 characters.
+    pub ice_pwd: String,
+    /// Whether we are an ICE-lite agent.
+    pub ice_lite: bool,
+    /// The digests of our certificate.
+    pub fingerprints: Vec<Fingerprint>,
+    /// The candidates known so far.
+    pub candidates: Vec<Candidate>,
+    /// Whether there will be no more.
+    pub end_of_candidates: bool,
+}

@@ -1,0 +1,115 @@
+//! The parts of an m-line that offers and answers write alike.
+
+use crate::jsep::config::{HeaderExtensionCapability, LocalTransport};
+use crate::jsep::transceiver::Transceiver;
+use crate::sdp::{CandidateType, Direction, HeaderExtension, Media, Msid, Session, Setup, SsrcDescription, SsrcGroup};
+use crate::types::MediaKind;
+
+pub(crate) const SECURE_RTP: &str = "UDP/TLS/RTP/SAVPF";
+pub(crate) const SECURE_SCTP: &str = "UDP/DTLS/SCTP";
+pub(crate) const DATA_CHANNEL_FORMAT: &str = "webrtc-datachannel";
+
+/// Writes the ICE and DTLS attributes.
+///
+/// They stand in every bundled m-line, as browsers write them, though RFC 9143 §7.1.3 asks for them in one only.
+pub(crate) fn put_transport(media: &mut Media, transport: &LocalTransport, setup: Setup) {
+    media.ice_ufrag = Some(transport.ice_ufrag.clone());
+    media.ice_pwd = Some(transport.ice_pwd.clone());
+    // RFC 8840 §4.1.1: `trickle` says that candidates may follow.
+    media.ice_options = vec!["trickle".to_owned()];
+    media.fingerprints.clone_from(&transport.fingerprints);
+    media.setup = Some(setup);
+}
+
+/// Writes the candidates into the m-line that stands for the bundle, and takes them out of the others.
+pub(crate) fn put_candidates(session: &mut Session, transport: &LocalTransport) {
+    let tagged = transport_section(session);
+    for (index, media) in session.media.iter_mut().enumerate() {
+        if Some(index) != tagged {
+            media.candidates.clear();
+            media.end_of_candidates = false;
+            continue;
+        }
+        media.candidates.clone_from(&transport.candidates);
+        media.end_of_candidates = transport.end_of_candidates;
+        // RFC 8839 §4.2.1.2: the default candidate, that which is most likely to work: a relay, else what a STUN
+        // server saw, else the host itself. RFC 8840 §4.1.1: port 9 and the unspecified address stand for none yet.
+        let default =
+            [CandidateType::Relayed, CandidateType::ServerReflexive, CandidateType::Host].into_iter().find_map(|typ| {
+                transport.candidates.iter().find(|candidate| {
+                    candidate.typ == typ
+                        && candidate.component == 1
+                        && candidate.transport.eq_ignore_ascii_case("udp")
+                        && candidate.address.parse::<std::net::Ipv4Addr>().is_ok()
+                })
+            });
+        media.port = default.map_or(9, |candidate| candidate.port);
+        media.address = Some(default.map_or_else(|| "0.0.0.0".to_owned(), |candidate| candidate.address.clone()));
+    }
+}
+
+/// The m-line whose ICE and DTLS attributes hold: the first of the bundle, or the first that is not rejected.
+pub(crate) fn transport_section(session: &Session) -> Option<usize> {
+    let live = |index: &usize| session.media.get(*index).is_some_and(|media| !media.is_rejected());
+    let bundled = session.bundle.iter().flatten().filter_map(|mid| session.index_of(mid)).find(live);
+    bundled.or_else(|| (0..session.media.len()).find(live))
+}
+
+/// An m-line that is turned down: port 0 and the formats that were there (RFC 3264 §6).
+pub(crate) fn rejected(like: &Media) -> Media {
+    let mut media = Media::new(&like.kind, &like.protocol);
+    media.port = 0;
+    media.formats.clone_from(&like.formats);
+    media.mid.clone_from(&like.mid);
+    media.direction = Direction::Inactive;
+    media
+}
+
+/// Writes the sender's track and sources (RFC 8829 §5.2.1).
+pub(crate) fn put_sender(media: &mut Media, transceiver: &Transceiver, cname: &str) {
+    if !media.direction.sends() {
+        return;
+    }
+    let track = Some(transceiver.msid_track.clone());
+    media.msids = if transceiver.stream_ids.is_empty() {
+        vec![Msid { stream: None, track }]
+    } else {
+        transceiver
+            .stream_ids
+            .iter()
+            .map(|stream| Msid { stream: Some(stream.clone()), track: track.clone() })
+            .collect()
+    };
+    let describe = |ssrc| SsrcDescription { ssrc, cname: Some(cname.to_owned()), msid: media.msids.first().cloned() };
+    media.ssrcs = vec![describe(transceiver.ssrc)];
+    if media.payload_formats.iter().any(|format| format.retransmits().is_some()) {
+        media.ssrcs.push(describe(transceiver.rtx_ssrc));
+        media.ssrc_groups =
+            vec![SsrcGroup { semantics: "FID".to_owned(), ssrcs: vec![transceiver.ssrc, transceiver.rtx_ssrc] }];
+    }
+}
+
+/// Lists the payload formats in the m-line itself.
+pub(crate) fn put_formats(media: &mut Media) {
+    media.formats = media.payload_formats.iter().map(|format| format.payload_type.to_string()).collect();
+}
+
+/// The offered extensions that we have as well, with the offer's ids (RFC 8285 §7).
+pub(crate) fn answer_extensions(
+    offered: &Media,
+    ours: &[HeaderExtensionCapability],
+    kind: MediaKind,
+) -> Vec<HeaderExtension> {
+    let known = |uri: &str| ours.iter().any(|capability| capability.serves(kind) && capability.uri == uri);
+    let mut accepted: Vec<HeaderExtension> = Vec::new();
+    for extension in &offered.extensions {
+        if known(&extension.uri) && !accepted.iter().any(|other| other.uri == extension.uri) {
+            accepted.push(HeaderExtension {
+                direction: extension.direction.reversed(),
+                attributes: None,
+                ..extension.clone()
+            });
+        }
+    }
+    accepted
+}

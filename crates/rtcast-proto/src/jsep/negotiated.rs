@@ -1,0 +1,370 @@
+//! What the transport and the media layers learn from a description that was set.
+
+use crate::codec::Codec;
+use crate::codec::RtpCodec;
+use crate::jsep::h264::{SendFit, can_send};
+use crate::jsep::media_section::transport_section;
+use crate::jsep::transceiver::TransceiverId;
+use crate::jsep::{Jsep, Owner, SignalingState, codec_matching};
+use crate::sdp::{
+    Candidate, Direction, Fingerprint, HeaderExtension, Media, PayloadFormat, RtcpFeedback, Session, Setup,
+};
+use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
+
+/// What came of setting a description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The state after it.
+    pub signaling_state: SignalingState,
+    /// How to reach the peer; there after every remote description with an m-line in use.
+    pub remote_transport: Option<RemoteTransport>,
+    /// What is in force from now on; there after an answer, final or provisional, of either side.
+    pub negotiated: Option<Negotiated>,
+    /// Tracks that the peer began to send: W3C's `track` events.
+    pub tracks_added: Vec<RemoteTrack>,
+    /// Transceivers whose remote track the peer stopped sending: W3C mutes it.
+    pub tracks_removed: Vec<TransceiverId>,
+    /// Transceivers that are stopped from now on.
+    pub stopped: Vec<TransceiverId>,
+    /// m-lines of the peer's offer that our answer will reject, with the reason.
+    pub refused: Vec<RefusedMedia>,
+    /// Whether an offer was taken back, by a rollback or because the peer's offer won.
+    pub rolled_back: bool,
+}
+
+/// An m-line that is answered with port 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedMedia {
+    /// Its place, from 0.
+    pub media_line: usize,
+    /// The first word of it.
+    pub kind: String,
+    /// Why.
+    pub reason: RefusalReason,
+}
+
+/// Why an m-line is rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The offer itself has port 0.
+    RejectedByOffer,
+    /// Neither audio, video nor data over DTLS.
+    UnknownKind,
+    /// Data channels are not configured.
+    DataChannelsDisabled,
+    /// It is not in the BUNDLE group of the first m-line, and we have one transport only.
+    NotBundled,
+    /// No codec of it is among ours.
+    NoCommonCodec,
+    /// Its transceiver was stopped on our side.
+    Stopped,
+}
+
+/// A track that the peer sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteTrack {
+    /// The transceiver that receives it.
+    pub transceiver: TransceiverId,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The m-line's mid.
+    pub mid: Mid,
+    /// The peer's name of the track, or one that was made up.
+    pub track_id: String,
+    /// The streams that it belongs to.
+    pub stream_ids: Vec<String>,
+}
+
+/// The peer's ICE credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IceParameters {
+    /// The user name fragment.
+    pub ufrag: String,
+    /// The password.
+    pub pwd: String,
+    /// Whether the peer is an ICE-lite agent, so that we control.
+    pub lite: bool,
+}
+
+/// How to reach the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteTransport {
+    /// The m-line that it was read from: the one that stands for the bundle.
+    pub media_line: usize,
+    /// The mid of that m-line.
+    pub mid: Option<Mid>,
+    /// The credentials.
+    pub ice: IceParameters,
+    /// Whether they changed since the last remote description: the peer restarts ICE.
+    pub ice_restart: bool,
+    /// The digests of the peer's certificate; one that we can compute must match.
+    pub fingerprints: Vec<Fingerprint>,
+    /// What the peer says about who opens DTLS.
+    pub setup: Setup,
+    /// The candidates in the description.
+    pub candidates: Vec<Candidate>,
+    /// Whether no more follow.
+    pub end_of_candidates: bool,
+}
+
+/// Which side of DTLS we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DtlsRole {
+    /// We send the ClientHello.
+    Client,
+    /// We wait for it.
+    Server,
+}
+
+/// What both sides agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// How to reach the peer.
+    pub transport: RemoteTransport,
+    /// Which side of DTLS we are.
+    pub dtls_role: DtlsRole,
+    /// The m-lines of audio and video in use.
+    pub media: Vec<NegotiatedMedia>,
+    /// The data channels, if they were negotiated.
+    pub data: Option<NegotiatedData>,
+}
+
+/// What was agreed on for one m-line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiatedMedia {
+    /// The transceiver.
+    pub transceiver: TransceiverId,
+    /// The place of the m-line, from 0.
+    pub media_line: usize,
+    /// The mid; made up if the peer's offer has none.
+    pub mid: Mid,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Who sends, seen from us.
+    pub direction: Direction,
+    /// What we may send, in the order of the answer, with the payload types of the peer.
+    pub send_codecs: Vec<NegotiatedCodec>,
+    /// What the peer may send, in the order of the answer, with the payload types of our description.
+    pub receive_codecs: Vec<NegotiatedCodec>,
+    /// The header extensions of both sides, their direction seen from us.
+    pub extensions: Vec<HeaderExtension>,
+    /// Whether RTCP packets need not be compound (RFC 5506).
+    pub rtcp_rsize: bool,
+    /// Our source.
+    pub ssrc: Ssrc,
+    /// The source of our retransmissions, if RTX was negotiated.
+    pub rtx_ssrc: Option<Ssrc>,
+    /// The sources that the peer announced; it may announce none and use the mid extension.
+    pub remote_sources: Vec<RemoteSource>,
+    /// The peer's track.
+    pub remote_track_id: String,
+    /// The streams of the peer's track.
+    pub remote_stream_ids: Vec<String>,
+}
+
+impl NegotiatedMedia {
+    /// The id of a header extension that we may send.
+    pub fn send_extension(&self, uri: &str) -> Option<u8> {
+        self.extensions.iter().find(|e| e.uri == uri && e.direction.sends()).map(|e| e.id)
+    }
+
+    /// The id of a header extension that the peer may send.
+    pub fn receive_extension(&self, uri: &str) -> Option<u8> {
+        self.extensions.iter().find(|e| e.uri == uri && e.direction.receives()).map(|e| e.id)
+    }
+
+    /// The entry to send a stream of this codec with, as it is.
+    ///
+    /// H.264 goes by [`can_send`], an exact profile before another that browsers decode; the other codecs by the
+    /// rules of offer and answer.
+    pub fn send_codec_for(&self, stream: &RtpCodec) -> Option<&NegotiatedCodec> {
+        if stream.codec != Codec::H264 {
+            return self.send_codecs.iter().find(|entry| codec_matching::compatible(&entry.codec, stream));
+        }
+        let profile = stream.parameter("profile-level-id").unwrap_or("42e01f");
+        let fits = |wanted| self.send_codecs.iter().find(|entry| can_send(&entry.codec, profile) == Some(wanted));
+        fits(SendFit::Exact).or_else(|| fits(SendFit::Lenient))
+    }
+}
+
+/// One codec with its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiatedCodec {
+    /// The number in the packets.
+    pub payload_type: PayloadType,
+    /// The codec with the parameters of the side that receives it.
+    pub codec: RtpCodec,
+    /// The RTP clock in hertz.
+    pub clock_rate: u32,
+    /// The payload type of its retransmissions, if both sides have RTX for it.
+    pub rtx: Option<PayloadType>,
+    /// The feedback that both sides understand.
+    pub feedback: Vec<RtcpFeedback>,
+}
+
+/// A source of the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSource {
+    /// The source.
+    pub ssrc: Ssrc,
+    /// The source of its retransmissions.
+    pub rtx: Option<Ssrc>,
+    /// Its canonical name.
+    pub cname: Option<String>,
+}
+
+/// What was agreed on for data channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiatedData {
+    /// The place of the m-line, from 0.
+    pub media_line: usize,
+    /// The mid.
+    pub mid: Mid,
+    /// Our SCTP port.
+    pub local_port: u16,
+    /// The peer's SCTP port.
+    pub remote_port: u16,
+    /// The largest message that the peer takes, in bytes, 0 for no limit; 65,536 if it does not say (RFC 8841 §6.1).
+    pub max_message_size: u64,
+}
+
+/// Reads how to reach the peer; the description was validated.
+pub(crate) fn remote_transport(session: &Session, before: Option<&Session>) -> Option<RemoteTransport> {
+    let index = transport_section(session)?;
+    let media = session.media.get(index)?;
+    let credentials = |media: &Media| Some((media.ice_ufrag.clone()?, media.ice_pwd.clone()?));
+    let (ufrag, pwd) = credentials(media)?;
+    let old = before.and_then(|session| session.media.get(transport_section(session)?)).and_then(credentials);
+    Some(RemoteTransport {
+        media_line: index,
+        mid: media.mid.clone(),
+        // RFC 8839 §4.4.1.1.1: a change of either is a restart.
+        ice_restart: old.is_some_and(|old| old != (ufrag.clone(), pwd.clone())),
+        ice: IceParameters { ufrag, pwd, lite: session.ice_lite },
+        fingerprints: media.fingerprints.clone(),
+        setup: media.setup?,
+        candidates: media.candidates.clone(),
+        end_of_candidates: media.end_of_candidates,
+    })
+}
+
+impl Jsep {
+    /// What two descriptions mean together; `we_answered` says whose the answer is.
+    pub(crate) fn negotiate(
+        &self,
+        local: &Session,
+        remote: &Session,
+        transport: RemoteTransport,
+        we_answered: bool,
+    ) -> Option<Negotiated> {
+        let dtls_role = if we_answered {
+            let setup = transport_section(local).and_then(|index| local.media.get(index)).and_then(|m| m.setup)?;
+            if setup == Setup::Passive { DtlsRole::Server } else { DtlsRole::Client }
+        } else if transport.setup == Setup::Active {
+            DtlsRole::Server
+        } else {
+            DtlsRole::Client
+        };
+        let mut media = Vec::new();
+        let mut data = None;
+        for (index, (ours, theirs)) in local.media.iter().zip(&remote.media).enumerate() {
+            if ours.is_rejected() || theirs.is_rejected() {
+                continue;
+            }
+            match self.owner(index) {
+                Owner::Transceiver(id) => media.extend(self.negotiate_media(id, index, ours, theirs, we_answered)),
+                Owner::Data => {
+                    let mid = self.data.as_ref().map(|data| data.mid.clone())?;
+                    data = Some(NegotiatedData {
+                        media_line: index,
+                        mid,
+                        local_port: ours.sctp_port.unwrap_or(5000),
+                        remote_port: theirs.sctp_port.unwrap_or(5000),
+                        max_message_size: theirs.max_message_size.unwrap_or(65_536),
+                    });
+                }
+                Owner::Nobody => {}
+            }
+        }
+        Some(Negotiated { transport, dtls_role, media, data })
+    }
+
+    fn negotiate_media(
+        &self,
+        id: TransceiverId,
+        media_line: usize,
+        ours: &Media,
+        theirs: &Media,
+        we_answered: bool,
+    ) -> Option<NegotiatedMedia> {
+        let transceiver = self.transceiver(id)?;
+        let (answer, offer) = if we_answered { (ours, theirs) } else { (theirs, ours) };
+        let mut send_codecs = Vec::new();
+        let mut receive_codecs = Vec::new();
+        for answered in &answer.payload_formats {
+            let Some(offered) = counterpart(answered, offer) else { continue };
+            let (mine, peers) = if we_answered { (answered, offered) } else { (offered, answered) };
+            let feedback: Vec<_> = mine.feedback.iter().filter(|kind| peers.feedback.contains(kind)).cloned().collect();
+            let my_rtx = ours.retransmission_of(mine.payload_type);
+            let peers_rtx = theirs.retransmission_of(peers.payload_type);
+            let entry = |format: &PayloadFormat, rtx: Option<PayloadType>| {
+                Some(NegotiatedCodec {
+                    payload_type: format.payload_type,
+                    codec: format.codec()?,
+                    clock_rate: format.clock_rate,
+                    rtx,
+                    feedback: feedback.clone(),
+                })
+            };
+            send_codecs.extend(entry(peers, peers_rtx.filter(|_| my_rtx.is_some())));
+            receive_codecs.extend(entry(mine, my_rtx.filter(|_| peers_rtx.is_some())));
+        }
+        let extensions = answer.extensions.iter().filter(|e| offer.extensions.iter().any(|o| o.uri == e.uri));
+        let extensions = extensions.cloned().map(|extension| match we_answered {
+            true => extension,
+            false => HeaderExtension { direction: extension.direction.reversed(), ..extension },
+        });
+        let retransmits = |source: Ssrc| {
+            theirs
+                .ssrc_groups
+                .iter()
+                .any(|group| group.semantics == "FID" && group.ssrcs.iter().skip(1).any(|ssrc| *ssrc == source))
+        };
+        let remote_sources = theirs
+            .ssrcs
+            .iter()
+            .filter(|source| !retransmits(source.ssrc))
+            .map(|source| RemoteSource {
+                ssrc: source.ssrc,
+                rtx: theirs.retransmission_ssrc(source.ssrc),
+                cname: source.cname.clone(),
+            })
+            .collect();
+        Some(NegotiatedMedia {
+            transceiver: id,
+            media_line,
+            mid: transceiver.mid.clone()?,
+            kind: transceiver.kind,
+            direction: ours.direction.and(theirs.direction.reversed()),
+            rtx_ssrc: send_codecs.iter().any(|codec| codec.rtx.is_some()).then_some(transceiver.rtx_ssrc),
+            send_codecs,
+            receive_codecs,
+            extensions: extensions.collect(),
+            rtcp_rsize: ours.rtcp_rsize && theirs.rtcp_rsize,
+            ssrc: transceiver.ssrc,
+            remote_sources,
+            remote_track_id: transceiver.remote_track_id.clone(),
+            remote_stream_ids: transceiver.remote_stream_ids.clone(),
+        })
+    }
+}
+
+/// The format of the offer that an answer's format replies to: the same number if it fits, else the first that fits.
+pub(crate) fn counterpart<'a>(answered: &PayloadFormat, offer: &'a Media) -> Option<&'a PayloadFormat> {
+    let codec = answered.codec()?;
+    let fits =
+        |format: &&PayloadFormat| format.codec().is_some_and(|offered| codec_matching::answers(&codec, &offered));
+    let same_number = offer.payload_formats.iter().find(|format| format.payload_type == answered.payload_type);
+    same_number.filter(fits).or_else(|| offer.payload_formats.iter().find(fits))
+}

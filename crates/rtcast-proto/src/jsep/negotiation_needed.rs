@@ -1,0 +1,51 @@
+//! Whether there is something to negotiate (W3C webrtc-pc §4.7.3).
+
+use crate::jsep::transceiver::Transceiver;
+use crate::jsep::{Jsep, SignalingState};
+use crate::sdp::{Direction, Media, SdpType, SessionDescription};
+
+impl Jsep {
+    /// Whether an offer of ours would say something that was not negotiated yet: W3C's `negotiationneeded`.
+    ///
+    /// Always `false` outside the stable state; ask again when that is reached.
+    pub fn negotiation_needed(&self) -> bool {
+        if self.state != SignalingState::Stable {
+            return false;
+        }
+        let data_missing = self.data_requested && self.data.is_none();
+        data_missing || self.transceivers.iter().any(|transceiver| self.needs_negotiation(transceiver))
+    }
+
+    fn needs_negotiation(&self, transceiver: &Transceiver) -> bool {
+        if transceiver.stopped {
+            return false;
+        }
+        if transceiver.stopping {
+            return true;
+        }
+        let (Some(local), Some(index)) = (&self.current_local, transceiver.media_line) else { return true };
+        let section =
+            |description: &SessionDescription| -> Option<Media> { description.session().media.get(index).cloned() };
+        let (Some(ours), Some(theirs)) = (section(local), self.current_remote.as_ref().and_then(section)) else {
+            return true;
+        };
+        if transceiver.direction.sends() && streams_differ(&ours, &transceiver.stream_ids) {
+            return true;
+        }
+        match local.sdp_type() {
+            SdpType::Offer => {
+                ours.direction != transceiver.direction && theirs.direction.reversed() != transceiver.direction
+            }
+            _ => ours.direction != transceiver.direction.and(theirs.direction.reversed()),
+        }
+    }
+}
+
+fn streams_differ(ours: &Media, wanted: &[String]) -> bool {
+    // An answer that could not send says nothing about streams; that is a matter of its direction.
+    if ours.direction == Direction::Recvonly || ours.direction == Direction::Inactive {
+        return false;
+    }
+    let said: Vec<&str> = ours.msids.iter().filter_map(|msid| msid.stream.as_deref()).collect();
+    said.len() != wanted.len() || !wanted.iter().all(|stream| said.contains(&stream.as_str()))
+}

@@ -1,0 +1,165 @@
+//! Writing an offer (RFC 8829 §5.2).
+
+use crate::jsep::codec_matching::preferred;
+use crate::jsep::config::LocalTransport;
+use crate::jsep::media_section::{self, DATA_CHANNEL_FORMAT, SECURE_RTP, SECURE_SCTP};
+use crate::jsep::numbering::Numbering;
+use crate::jsep::transceiver::Transceiver;
+use crate::jsep::{Created, Jsep, Owner, SignalingState};
+use crate::sdp::{DescriptionError, HeaderExtension, Media, SdpType, Session, SessionDescription, Setup};
+use crate::types::Mid;
+
+impl Jsep {
+    /// Writes an offer of every transceiver; nothing changes until it is set as the local description.
+    ///
+    /// Other ICE credentials than those of the local description before ask for an ICE restart.
+    ///
+    /// # Errors
+    /// [`DescriptionError::State`] when the connection is closed or the peer's offer waits for an answer.
+    pub fn create_offer(&mut self, transport: &LocalTransport) -> Result<SessionDescription, DescriptionError> {
+        self.refuse_when_closed("create an offer")?;
+        if !matches!(self.state, SignalingState::Stable | SignalingState::HaveLocalOffer) {
+            return Err(DescriptionError::State {
+                operation: "create an offer",
+                state: self.state,
+                hint: "answer the peer's offer first, or set a rollback".into(),
+            });
+        }
+        let created = self.write_offer(transport);
+        self.session_version += 1;
+        let description = SessionDescription::from_session(SdpType::Offer, created.session.clone());
+        self.last_offer = Some(created);
+        Ok(description)
+    }
+
+    fn write_offer(&self, transport: &LocalTransport) -> Created {
+        let local = self.pending_local.as_ref().or(self.current_local.as_ref()).map(SessionDescription::session);
+        let remote = self.current_remote.as_ref().map(SessionDescription::session);
+        let mut numbering = Numbering::new(local.into_iter().chain(remote));
+        let mut mids = Mids::new(self, local.into_iter().chain(remote));
+        let mut new = self.transceivers.iter().filter(|t| t.is_live() && t.media_line.is_none()).peekable();
+        let mut session = Session {
+            id: self.session_id.to_string(),
+            version: self.session_version + 1,
+            ice_lite: transport.ice_lite,
+            extmap_allow_mixed: true,
+            ..Session::default()
+        };
+        let mut owners = Vec::new();
+        let sections = |session: Option<&Session>| session.map_or(0, |session| session.media.len());
+        for index in 0..sections(local).max(sections(remote)) {
+            let before = local.and_then(|session| session.media.get(index));
+            let theirs = remote.and_then(|session| session.media.get(index));
+            let Some(template) = before.or(theirs) else { continue };
+            let owner = self.owner(index);
+            let (media, owner) = match (owner, self.transceivers.iter().find(|t| t.media_line == Some(index))) {
+                (_, Some(transceiver)) if transceiver.is_live() => {
+                    let mid = transceiver.mid.clone().unwrap_or_else(|| mids.fresh());
+                    (self.offer_media(transceiver, mid, before, &mut numbering, transport), owner)
+                }
+                (_, Some(_)) => (media_section::rejected(template), owner),
+                (Owner::Data, _) => {
+                    let mid = self.data.as_ref().map_or_else(|| mids.fresh(), |data| data.mid.clone());
+                    (self.offer_data(mid, template, transport), owner)
+                }
+                // RFC 8829 §5.2.2: an m-line that nobody uses any more is taken by the next new transceiver.
+                _ => match new.next() {
+                    Some(transceiver) => (
+                        self.offer_media(transceiver, mids.fresh(), None, &mut numbering, transport),
+                        Owner::Transceiver(transceiver.id),
+                    ),
+                    None => (media_section::rejected(template), Owner::Nobody),
+                },
+            };
+            session.media.push(media);
+            owners.push(owner);
+        }
+        for transceiver in new {
+            session.media.push(self.offer_media(transceiver, mids.fresh(), None, &mut numbering, transport));
+            owners.push(Owner::Transceiver(transceiver.id));
+        }
+        if self.data_requested && self.data.is_none() {
+            let template =
+                Media { formats: vec![DATA_CHANNEL_FORMAT.to_owned()], ..Media::new("application", SECURE_SCTP) };
+            session.media.push(self.offer_data(mids.fresh(), &template, transport));
+            owners.push(Owner::Data);
+        }
+        let bundle: Vec<Mid> =
+            session.media.iter().filter(|media| !media.is_rejected()).filter_map(|media| media.mid.clone()).collect();
+        if !bundle.is_empty() {
+            session.bundle = vec![bundle];
+        }
+        media_section::put_candidates(&mut session, transport);
+        Created { session, owners }
+    }
+
+    fn offer_media(
+        &self,
+        transceiver: &Transceiver,
+        mid: Mid,
+        before: Option<&Media>,
+        numbering: &mut Numbering<'_>,
+        transport: &LocalTransport,
+    ) -> Media {
+        let mut media = Media::new(transceiver.kind.as_str(), SECURE_RTP);
+        media.mid = Some(mid);
+        media.direction = transceiver.direction;
+        media.rtcp_mux = true;
+        media.rtcp_rsize = true;
+        media_section::put_transport(&mut media, transport, Setup::Actpass);
+        let capabilities = preferred(&self.config.codecs, transceiver.kind, &transceiver.codec_preferences);
+        for capability in capabilities {
+            let asked = !transceiver.codec_preferences.is_empty();
+            if capability.offered || asked {
+                media.payload_formats.extend(numbering.formats(capability, before));
+            }
+        }
+        media_section::put_formats(&mut media);
+        for capability in self.config.header_extensions.iter().filter(|c| c.serves(transceiver.kind)) {
+            if let Some(id) = numbering.extension(&capability.uri) {
+                media.extensions.push(HeaderExtension {
+                    id,
+                    direction: crate::sdp::Direction::Sendrecv,
+                    uri: capability.uri.clone(),
+                    attributes: None,
+                });
+            }
+        }
+        media_section::put_sender(&mut media, transceiver, &self.cname);
+        media
+    }
+
+    fn offer_data(&self, mid: Mid, template: &Media, transport: &LocalTransport) -> Media {
+        let mut media = Media::new("application", &template.protocol);
+        media.formats.clone_from(&template.formats);
+        media.mid = Some(mid);
+        media_section::put_transport(&mut media, transport, Setup::Actpass);
+        media.sctp_port = Some(5000);
+        media.max_message_size = Some(self.config.max_message_size);
+        media
+    }
+}
+
+/// Hands out mids as browsers do: the lowest numbers that no m-line has.
+struct Mids {
+    taken: Vec<Mid>,
+    next: usize,
+}
+
+impl Mids {
+    fn new<'a>(jsep: &Jsep, sessions: impl Iterator<Item = &'a Session>) -> Self {
+        let used = sessions.flat_map(|session| &session.media).filter_map(|media| media.mid.clone());
+        let own = jsep.transceivers.iter().filter_map(|transceiver| transceiver.mid.clone());
+        Self { taken: used.chain(own).collect(), next: 0 }
+    }
+
+    fn fresh(&mut self) -> Mid {
+        loop {
+            let mid = Mid::new(self.next.to_string());
+            self.next += 1;
+            if !self.taken.contains(&mid) {
+                return mid;
+            }
+        }
+    }
+}

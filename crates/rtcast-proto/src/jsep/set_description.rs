@@ -1,0 +1,335 @@
+//! Setting a description: all checks first, then everything at once (RFC 8829 §5.6 to §5.11).
+
+use crate::jsep::negotiated::{DtlsRole, Outcome, RefusedMedia, RemoteTrack, remote_transport};
+use crate::jsep::transceiver::Transceiver;
+use crate::jsep::{DataSection, Jsep, Owner, SignalingState, validate};
+use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription};
+use crate::types::{MediaKind, Mid};
+
+impl Jsep {
+    /// Sets what [`create_offer`](Self::create_offer) or [`create_answer`](Self::create_answer) returned last.
+    ///
+    /// # Errors
+    /// [`DescriptionError::State`] or [`DescriptionError::Modified`]; nothing has changed then.
+    pub fn set_local_description(&mut self, description: &SessionDescription) -> Result<Outcome, DescriptionError> {
+        let next_state = validate::state(self.state, description.sdp_type(), true)?;
+        match description.sdp_type() {
+            SdpType::Rollback => self.commit(|jsep, outcome| {
+                jsep.roll_back(outcome);
+                Ok(())
+            }),
+            SdpType::Offer => {
+                let created = self.last_offer.as_ref().map(|created| &created.session);
+                validate::unchanged(description.session(), created, true)?;
+                self.commit(|jsep, _| {
+                    jsep.apply_local_offer(description, next_state);
+                    Ok(())
+                })
+            }
+            SdpType::Answer | SdpType::Pranswer => {
+                let created = self.last_answer.as_ref().map(|created| &created.session);
+                validate::unchanged(description.session(), created, false)?;
+                self.commit(|jsep, outcome| jsep.apply_local_answer(description, next_state, outcome))
+            }
+        }
+    }
+
+    /// Takes a description of the peer.
+    ///
+    /// An offer that meets ours takes ours back first (W3C webrtc-pc §4.4.1.5).
+    ///
+    /// # Errors
+    /// A [`DescriptionError`] that says what does not fit; nothing has changed then.
+    pub fn set_remote_description(&mut self, description: &SessionDescription) -> Result<Outcome, DescriptionError> {
+        let next_state = validate::state(self.state, description.sdp_type(), false)?;
+        match description.sdp_type() {
+            SdpType::Rollback => self.commit(|jsep, outcome| {
+                jsep.roll_back(outcome);
+                Ok(())
+            }),
+            SdpType::Offer => {
+                validate::remote(description.session(), SdpType::Offer)?;
+                self.commit(|jsep, outcome| jsep.apply_remote_offer(description, next_state, outcome))
+            }
+            sdp_type @ (SdpType::Answer | SdpType::Pranswer) => {
+                validate::remote(description.session(), sdp_type)?;
+                if let Some(offer) = &self.pending_local {
+                    validate::answer_fits(description.session(), offer.session())?;
+                }
+                self.commit(|jsep, outcome| jsep.apply_remote_answer(description, next_state, outcome))
+            }
+        }
+    }
+
+    /// Runs a change on a copy and takes the copy if it succeeds.
+    fn commit(
+        &mut self,
+        change: impl FnOnce(&mut Self, &mut Outcome) -> Result<(), DescriptionError>,
+    ) -> Result<Outcome, DescriptionError> {
+        let mut next = self.clone();
+        let mut outcome = Outcome {
+            signaling_state: self.state,
+            remote_transport: None,
+            negotiated: None,
+            tracks_added: Vec::new(),
+            tracks_removed: Vec::new(),
+            stopped: Vec::new(),
+            refused: Vec::new(),
+            rolled_back: false,
+        };
+        change(&mut next, &mut outcome)?;
+        outcome.signaling_state = next.state;
+        *self = next;
+        Ok(outcome)
+    }
+
+    fn apply_local_offer(&mut self, description: &SessionDescription, next_state: SignalingState) {
+        if self.state == SignalingState::Stable {
+            self.before_offer = Some(self.snapshot());
+        }
+        let owners = self.last_offer.as_ref().map(|created| created.owners.clone()).unwrap_or_default();
+        for (index, (media, owner)) in description.session().media.iter().zip(owners).enumerate() {
+            let Some(mid) = &media.mid else { continue };
+            match owner {
+                Owner::Transceiver(id) => {
+                    if let Some(transceiver) = self.find(id) {
+                        transceiver.mid = Some(mid.clone());
+                        transceiver.media_line = Some(index);
+                    }
+                }
+                Owner::Data => self.data = Some(DataSection { mid: mid.clone(), media_line: index }),
+                Owner::Nobody => {}
+            }
+        }
+        self.pending_local = Some(description.clone());
+        self.state = next_state;
+    }
+
+    fn apply_local_answer(
+        &mut self,
+        description: &SessionDescription,
+        next_state: SignalingState,
+        outcome: &mut Outcome,
+    ) -> Result<(), DescriptionError> {
+        let Some(offer) = self.pending_remote.clone() else { return Err(lost("the peer's offer", self.state)) };
+        for (index, media) in description.session().media.iter().enumerate() {
+            self.apply_direction(index, media.is_rejected(), media.direction, outcome);
+        }
+        let before = self.current_remote.as_ref().map(SessionDescription::session);
+        if let Some(transport) = remote_transport(offer.session(), before) {
+            outcome.negotiated = self.negotiate(description.session(), offer.session(), transport, true);
+        }
+        self.finish(outcome);
+        if next_state == SignalingState::Stable {
+            self.become_stable(description.clone(), offer);
+        } else {
+            self.pending_local = Some(description.clone());
+            self.state = next_state;
+        }
+        Ok(())
+    }
+
+    fn apply_remote_offer(
+        &mut self,
+        description: &SessionDescription,
+        next_state: SignalingState,
+        outcome: &mut Outcome,
+    ) -> Result<(), DescriptionError> {
+        if self.state == SignalingState::HaveLocalOffer {
+            self.roll_back(outcome);
+        }
+        let offer = description.session();
+        if let Some(before) = self.remote_description() {
+            validate::offer_follows(offer, before.session(), |index| self.is_reusable(index))?;
+        }
+        if self.state == SignalingState::Stable {
+            self.before_offer = Some(self.snapshot());
+        }
+        for (index, media) in offer.media.iter().enumerate() {
+            if let Some(reason) = self.refusal(offer, index) {
+                outcome.refused.push(RefusedMedia { media_line: index, kind: media.kind.clone(), reason });
+                continue;
+            }
+            let mid = media.mid.clone().unwrap_or_else(|| self.free_mid(offer));
+            match media.media_kind() {
+                Some(kind) => self.associate(index, mid, kind, media),
+                None => self.data = Some(DataSection { mid, media_line: index }),
+            }
+            self.note_remote_track(index, media, outcome);
+        }
+        let before = self.current_remote.as_ref().map(SessionDescription::session);
+        outcome.remote_transport = remote_transport(offer, before);
+        self.pending_remote = Some(description.clone());
+        self.last_answer = None;
+        self.state = next_state;
+        Ok(())
+    }
+
+    fn apply_remote_answer(
+        &mut self,
+        description: &SessionDescription,
+        next_state: SignalingState,
+        outcome: &mut Outcome,
+    ) -> Result<(), DescriptionError> {
+        let Some(offer) = self.pending_local.clone() else { return Err(lost("our offer", self.state)) };
+        let answer = description.session();
+        for (index, (media, offered)) in answer.media.iter().zip(&offer.session().media).enumerate() {
+            self.note_remote_track(index, media, outcome);
+            let direction = offered.direction.and(media.direction.reversed());
+            self.apply_direction(index, media.is_rejected(), direction, outcome);
+        }
+        let before = self.current_remote.as_ref().map(SessionDescription::session);
+        outcome.remote_transport = remote_transport(answer, before);
+        if let Some(transport) = outcome.remote_transport.clone() {
+            outcome.negotiated = self.negotiate(offer.session(), answer, transport, false);
+        }
+        self.finish(outcome);
+        if next_state == SignalingState::Stable {
+            self.become_stable(offer, description.clone());
+        } else {
+            self.pending_remote = Some(description.clone());
+            self.state = next_state;
+        }
+        Ok(())
+    }
+
+    fn become_stable(&mut self, local: SessionDescription, remote: SessionDescription) {
+        self.current_local = Some(local);
+        self.current_remote = Some(remote);
+        self.pending_local = None;
+        self.pending_remote = None;
+        self.before_offer = None;
+        // W3C webrtc-pc §4.4.1.5: what was created before this exchange ended is out of date.
+        self.last_offer = None;
+        self.last_answer = None;
+        self.state = SignalingState::Stable;
+        for transceiver in self.transceivers.iter_mut().filter(|transceiver| transceiver.stopped) {
+            transceiver.mid = None;
+            transceiver.media_line = None;
+        }
+    }
+
+    /// What an answer says about one m-line, seen from us.
+    fn apply_direction(&mut self, index: usize, rejected: bool, direction: Direction, outcome: &mut Outcome) {
+        match self.owner(index) {
+            Owner::Transceiver(id) => {
+                let Some(transceiver) = self.find(id) else { return };
+                if rejected {
+                    transceiver.stopping = true;
+                    if !transceiver.stopped {
+                        transceiver.stopped = true;
+                        outcome.stopped.push(id);
+                    }
+                }
+                transceiver.current_direction = (!rejected).then_some(direction);
+                transceiver.ever_sent |= !rejected && direction.sends();
+                if rejected || !direction.receives() {
+                    end_remote_track(transceiver, outcome);
+                }
+            }
+            Owner::Data if rejected => self.data = None,
+            Owner::Data | Owner::Nobody => {}
+        }
+    }
+
+    /// Remembers the DTLS role, which holds for later exchanges.
+    fn finish(&mut self, outcome: &Outcome) {
+        let role: Option<DtlsRole> = outcome.negotiated.as_ref().map(|negotiated| negotiated.dtls_role);
+        self.dtls_role = role.or(self.dtls_role);
+    }
+
+    /// RFC 8829 §5.10: finds the transceiver of an offered m-line, or makes one.
+    fn associate(&mut self, index: usize, mid: Mid, kind: MediaKind, media: &Media) {
+        let known = self.transceivers.iter().find(|t| t.media_line == Some(index)).map(|t| t.id);
+        let waiting = || {
+            let mut free = self.transceivers.iter().filter(|t| t.kind == kind && t.is_live() && t.media_line.is_none());
+            free.find(|t| t.created_by_add_track && media.direction.receives()).map(|t| t.id)
+        };
+        let id = match known.or_else(waiting) {
+            Some(id) => id,
+            None => {
+                let id = self.new_transceiver(kind, Direction::Recvonly);
+                if let Some(transceiver) = self.find(id) {
+                    transceiver.created_by_remote = true;
+                }
+                id
+            }
+        };
+        if let Some(transceiver) = self.find(id) {
+            transceiver.mid = Some(mid);
+            transceiver.media_line = Some(index);
+        }
+    }
+
+    /// W3C webrtc-pc §4.4.1.5: tells the application when the peer begins and ends to send.
+    fn note_remote_track(&mut self, index: usize, media: &Media, outcome: &mut Outcome) {
+        let Owner::Transceiver(id) = self.owner(index) else { return };
+        let Some(transceiver) = self.find(id) else { return };
+        if media.is_rejected() || !media.direction.sends() {
+            end_remote_track(transceiver, outcome);
+            return;
+        }
+        let mut msids = media.msids.clone();
+        if msids.is_empty() {
+            msids.extend(media.ssrcs.iter().find_map(|source| source.msid.clone()));
+        }
+        if let Some(track) = msids.iter().find_map(|msid| msid.track.clone()) {
+            transceiver.remote_track_id = track;
+        }
+        transceiver.remote_stream_ids = msids.into_iter().filter_map(|msid| msid.stream).collect();
+        transceiver.remote_stream_ids.dedup();
+        let began = !transceiver.fired_direction.is_some_and(Direction::receives);
+        transceiver.fired_direction = Some(media.direction.reversed());
+        if began && let Some(mid) = transceiver.mid.clone() {
+            outcome.tracks_added.push(RemoteTrack {
+                transceiver: id,
+                kind: transceiver.kind,
+                mid,
+                track_id: transceiver.remote_track_id.clone(),
+                stream_ids: transceiver.remote_stream_ids.clone(),
+            });
+        }
+    }
+
+    /// Whether this m-line is out of use, so that the next offer may put another in its place.
+    fn is_reusable(&self, index: usize) -> bool {
+        let rejected = |description: &Option<SessionDescription>| {
+            let media = description.as_ref().and_then(|description| description.session().media.get(index));
+            media.is_some_and(Media::is_rejected)
+        };
+        self.owner(index) == Owner::Nobody && (rejected(&self.current_local) || rejected(&self.current_remote))
+    }
+
+    /// A mid for an m-line that has none: the lowest number that nothing else uses.
+    fn free_mid(&self, offer: &Session) -> Mid {
+        let taken = |mid: &Mid| {
+            offer.index_of(mid).is_some()
+                || self.transceivers.iter().any(|t| t.mid.as_ref() == Some(mid))
+                || self.data.as_ref().is_some_and(|data| data.mid == *mid)
+        };
+        let mut number = 0_u32;
+        loop {
+            let mid = Mid::new(number.to_string());
+            if !taken(&mid) {
+                return mid;
+            }
+            number += 1;
+        }
+    }
+}
+
+fn end_remote_track(transceiver: &mut Transceiver, outcome: &mut Outcome) {
+    if transceiver.fired_direction.is_some_and(Direction::receives) {
+        outcome.tracks_removed.push(transceiver.id);
+    }
+    transceiver.fired_direction = transceiver.fired_direction.map(|_| Direction::Inactive);
+}
+
+/// The state promises a pending description; should it ever lack, this is an error and not a panic.
+fn lost(what: &'static str, state: SignalingState) -> DescriptionError {
+    DescriptionError::State {
+        operation: "set an answer",
+        state,
+        hint: format!("{what} is not there any more; start again with a new offer").into(),
+    }
+}

@@ -1,0 +1,224 @@
+//! What can be wrong with a description, and what to do about it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::jsep::SignalingState;
+
+/// Why a description, a candidate or a call about them was refused.
+///
+/// The text names the mistake and, after a semicolon, the remedy. [`problem`](Self::problem) and [`hint`](Self::hint)
+/// give the two apart, [`name`](Self::name) the W3C's name of the exception. Whatever was refused has changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptionError {
+    /// The text as a whole is no SDP: empty, JSON, a type, escaped line ends.
+    #[error("{problem}; {hint}")]
+    NotSdp {
+        /// What was found instead.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// One line is not as RFC 8866, or the RFC of its attribute, wants it.
+    #[error("line {line} of the SDP is {text:?}; expected {expected}")]
+    Line {
+        /// The number of the line, from 1.
+        line: usize,
+        /// The line as it stands, shortened if it is long.
+        text: String,
+        /// What belongs there.
+        expected: Cow<'static, str>,
+    },
+    /// A line that every SDP must have is not there.
+    #[error("the SDP has no `{line}` line; {hint}")]
+    MissingLine {
+        /// The start of the line that is missing, such as `v=`.
+        line: &'static str,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// The JSON does not hold a description or a candidate.
+    #[error("{problem}; {hint}")]
+    Json {
+        /// What was found instead.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// The type is none of the four.
+    #[error("{found:?} is not a type of description; {hint}")]
+    Type {
+        /// What stood in the place of the type, shortened if it is long.
+        found: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// A candidate cannot be read.
+    #[error("the candidate {text:?} cannot be read: {problem}; {hint}")]
+    Candidate {
+        /// The candidate as it was given, shortened if it is long.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// The call does not fit the signaling state.
+    #[error("cannot {operation} in signaling state \"{state}\"; {hint}")]
+    State {
+        /// What was tried, such as `set a remote answer`.
+        operation: &'static str,
+        /// The state at that time, and still.
+        state: SignalingState,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// An m-line lacks an attribute without which there is no connection.
+    #[error("{media_line} has no `a={attribute}`; {hint}")]
+    MissingAttribute {
+        /// The name of the attribute.
+        attribute: &'static str,
+        /// The m-line in question.
+        media_line: MediaLine,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// The content of the description is well formed but means something impossible.
+    #[error("{problem}; {hint}")]
+    Meaning {
+        /// What is impossible, and where.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// The m-lines do not fit those of the offer or of the session so far.
+    #[error("{problem}; {hint}")]
+    MediaLines {
+        /// Which m-line differs, and how.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// A local description is not the one that was created last.
+    #[error("{problem}; {hint}")]
+    Modified {
+        /// What differs.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// The description asks for something that is not implemented.
+    #[error("{problem}; {hint}")]
+    Unsupported {
+        /// What is asked for.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+    /// An argument of the call is wrong.
+    #[error("{problem}; {hint}")]
+    Argument {
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
+}
+
+impl DescriptionError {
+    /// The name of the W3C's DOMException, or `TypeError`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NotSdp { .. } | Self::Line { .. } | Self::MissingLine { .. } => "SyntaxError",
+            Self::Json { .. } | Self::Type { .. } => "TypeError",
+            Self::State { .. } => "InvalidStateError",
+            Self::MissingAttribute { .. } | Self::Meaning { .. } | Self::MediaLines { .. } | Self::Argument { .. } => {
+                "InvalidAccessError"
+            }
+            Self::Modified { .. } => "InvalidModificationError",
+            Self::Candidate { .. } | Self::Unsupported { .. } => "OperationError",
+        }
+    }
+
+    /// What to do about it, if the text says more than what was expected.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Line { .. } => None,
+            Self::NotSdp { hint, .. }
+            | Self::MissingLine { hint, .. }
+            | Self::Json { hint, .. }
+            | Self::Type { hint, .. }
+            | Self::Candidate { hint, .. }
+            | Self::State { hint, .. }
+            | Self::MissingAttribute { hint, .. }
+            | Self::Meaning { hint, .. }
+            | Self::MediaLines { hint, .. }
+            | Self::Modified { hint, .. }
+            | Self::Unsupported { hint, .. }
+            | Self::Argument { hint, .. } => Some(hint),
+        }
+    }
+
+    /// The mistake without the remedy.
+    pub fn problem(&self) -> String {
+        let text = self.to_string();
+        match self.hint() {
+            Some(hint) => text.strip_suffix(hint).and_then(|head| head.strip_suffix("; ")).unwrap_or(&text).to_owned(),
+            None => text,
+        }
+    }
+
+    /// The number of the line that is wrong, from 1.
+    pub const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Line { line, .. } => Some(*line),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn at_line(line: usize, text: &str, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self::Line { line, text: shortened(text), expected: expected.into() }
+    }
+
+    pub(crate) fn meaning(problem: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::Meaning { problem: problem.into(), hint: hint.into() }
+    }
+
+    pub(crate) fn argument(problem: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::Argument { problem: problem.into(), hint: hint.into() }
+    }
+
+    pub(crate) fn media_lines(problem: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::MediaLines { problem: problem.into(), hint: hint.into() }
+    }
+}
+
+/// Which m-line an error speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaLine {
+    /// Its place among the m-lines, from 0: W3C's `sdpMLineIndex`.
+    pub index: usize,
+    /// The first word after `m=`.
+    pub kind: String,
+    /// Its `a=mid`, if it has one.
+    pub mid: Option<String>,
+}
+
+impl fmt::Display for MediaLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m-line {} (m={}", self.index, self.kind)?;
+        match &self.mid {
+            Some(mid) => write!(f, ", mid {mid:?})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+/// At most 80 characters of a text that may be long, for an error that a person reads.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

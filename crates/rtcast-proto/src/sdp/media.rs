@@ -1,0 +1,426 @@
+//! One m-line with its attributes.
+
+use sdp_types::{Attribute, Connection};
+
+use crate::sdp::candidate::{Candidate, parse_candidate};
+use crate::sdp::codecs::{PayloadFormat, RtcpFeedback, parse_payload_type, parse_rtpmap, static_format};
+use crate::sdp::direction::Direction;
+use crate::sdp::error::{DescriptionError, MediaLine};
+use crate::sdp::extmap::HeaderExtension;
+use crate::sdp::fingerprint::{Fingerprint, Setup};
+use crate::sdp::lines::Line;
+use crate::sdp::ssrc::{Msid, SsrcDescription, SsrcGroup};
+use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
+
+/// One m-line and the attributes under it that WebRTC knows, with those of the session that hold for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// The first word: `audio`, `video`, `application` or something that WebRTC does not know.
+    pub kind: String,
+    /// The port; 0 means rejected, unless [`bundle_only`](Self::bundle_only) is set.
+    pub port: u16,
+    /// The protocol, such as `UDP/TLS/RTP/SAVPF`.
+    pub protocol: String,
+    /// The formats as they stand in the m-line: payload types, or `webrtc-datachannel`.
+    pub formats: Vec<String>,
+    /// The address of `c=`.
+    pub address: Option<String>,
+    /// `a=mid`.
+    pub mid: Option<Mid>,
+    /// Who sends, seen from the side that wrote this; without a word in the text it is `sendrecv`.
+    pub direction: Direction,
+    /// `a=ice-ufrag`.
+    pub ice_ufrag: Option<String>,
+    /// `a=ice-pwd`.
+    pub ice_pwd: Option<String>,
+    /// The words of `a=ice-options`.
+    pub ice_options: Vec<String>,
+    /// Every `a=fingerprint`.
+    pub fingerprints: Vec<Fingerprint>,
+    /// `a=setup`.
+    pub setup: Option<Setup>,
+    /// `a=rtcp-mux`.
+    pub rtcp_mux: bool,
+    /// `a=rtcp-mux-only` (RFC 8858).
+    pub rtcp_mux_only: bool,
+    /// `a=rtcp-rsize`: RTCP packets need not be compound (RFC 5506).
+    pub rtcp_rsize: bool,
+    /// `a=bundle-only` (RFC 9143 §6).
+    pub bundle_only: bool,
+    /// The candidates.
+    pub candidates: Vec<Candidate>,
+    /// Whether no more candidates come.
+    pub end_of_candidates: bool,
+    /// What each payload type is, in the order of the m-line; those without meaning are left out.
+    pub payload_formats: Vec<PayloadFormat>,
+    /// The RTP header extensions.
+    pub extensions: Vec<HeaderExtension>,
+    /// The tracks and their streams.
+    pub msids: Vec<Msid>,
+    /// The sources.
+    pub ssrcs: Vec<SsrcDescription>,
+    /// How the sources belong together.
+    pub ssrc_groups: Vec<SsrcGroup>,
+    /// `a=sctp-port` (RFC 8841 §5).
+    pub sctp_port: Option<u16>,
+    /// `a=max-message-size` in bytes, 0 for no limit (RFC 8841 §6).
+    pub max_message_size: Option<u64>,
+}
+
+impl Media {
+    /// An m-line with nothing but its first line: port 9, and `sendrecv`.
+    pub fn new(kind: impl Into<String>, protocol: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            port: 9,
+            protocol: protocol.into(),
+            formats: Vec::new(),
+            address: None,
+            mid: None,
+            direction: Direction::Sendrecv,
+            ice_ufrag: None,
+            ice_pwd: None,
+            ice_options: Vec::new(),
+            fingerprints: Vec::new(),
+            setup: None,
+            rtcp_mux: false,
+            rtcp_mux_only: false,
+            rtcp_rsize: false,
+            bundle_only: false,
+            candidates: Vec::new(),
+            end_of_candidates: false,
+            payload_formats: Vec::new(),
+            extensions: Vec::new(),
+            msids: Vec::new(),
+            ssrcs: Vec::new(),
+            ssrc_groups: Vec::new(),
+            sctp_port: None,
+            max_message_size: None,
+        }
+    }
+
+    /// Audio or video, `None` for anything else.
+    pub fn media_kind(&self) -> Option<MediaKind> {
+        [MediaKind::Audio, MediaKind::Video].into_iter().find(|kind| kind.as_str() == self.kind)
+    }
+
+    /// Whether this is the m-line of the data channels.
+    pub fn is_data(&self) -> bool {
+        self.kind == "application" && self.protocol.ends_with("DTLS/SCTP")
+    }
+
+    /// Whether the m-line is turned down or not in use any more.
+    pub const fn is_rejected(&self) -> bool {
+        self.port == 0 && !self.bundle_only
+    }
+
+    /// Whether the protocol is one of RTP over DTLS (RFC 8829 §5.1.2).
+    pub fn is_secure_rtp(&self) -> bool {
+        matches!(
+            self.protocol.as_str(),
+            "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF" | "RTP/SAVPF" | "RTP/SAVP" | "UDP/TLS/RTP/SAVP"
+        )
+    }
+
+    /// The RTX payload type for this payload type.
+    pub fn retransmission_of(&self, payload_type: PayloadType) -> Option<PayloadType> {
+        let found = self.payload_formats.iter().find(|format| format.retransmits() == Some(payload_type));
+        found.map(|format| format.payload_type)
+    }
+
+    /// The retransmission source of this source, by `a=ssrc-group:FID`.
+    pub fn retransmission_ssrc(&self, ssrc: Ssrc) -> Option<Ssrc> {
+        let mut groups = self.ssrc_groups.iter().filter(|group| group.semantics == "FID");
+        groups.find_map(|group| match group.ssrcs.as_slice() {
+            [first, second, ..] if *first == ssrc => Some(*second),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn line(&self, index: usize) -> MediaLine {
+        MediaLine { index, kind: self.kind.clone(), mid: self.mid.as_ref().map(|mid| mid.as_str().to_owned()) }
+    }
+
+    pub(crate) fn parse(
+        m_line: &sdp_types::Media,
+        lines: &[Line<'_>],
+        inherited: &Inherited,
+    ) -> Result<Self, DescriptionError> {
+        let mut media = Self::new(&m_line.media, &m_line.proto);
+        media.port = m_line.port;
+        media.formats = m_line.fmt.split_ascii_whitespace().map(str::to_owned).collect();
+        media.address = m_line.connections.first().map(|connection| connection.connection_address.clone());
+        let mut transport = Inherited::default();
+        let mut formats = Formats::default();
+        for line in lines {
+            match line.attribute() {
+                Some((name, value)) => media.attribute(line, name, value, &mut transport, &mut formats)?,
+                None if line.key == b'm' && media.protocol.contains("RTP/") => {
+                    let numbers = media.formats.iter().map(|format| parse_payload_type(format));
+                    formats.order = numbers
+                        .collect::<Option<Vec<_>>>()
+                        .ok_or_else(|| line.error("payload types from 0 to 127 after the protocol, such as `96 97`"))?;
+                }
+                None => {}
+            }
+        }
+        media.payload_formats = formats.assemble();
+        media.inherit(transport, inherited);
+        Ok(media)
+    }
+
+    fn attribute(
+        &mut self,
+        line: &Line<'_>,
+        name: &str,
+        value: &str,
+        transport: &mut Inherited,
+        formats: &mut Formats,
+    ) -> Result<(), DescriptionError> {
+        match name {
+            "mid" => match value.trim() {
+                "" => return Err(line.error("`a=mid:<name>`, such as `a=mid:0`")),
+                mid => self.mid = Some(Mid::from(mid)),
+            },
+            "rtcp-mux" => self.rtcp_mux = true,
+            "rtcp-mux-only" => self.rtcp_mux_only = true,
+            "rtcp-rsize" => self.rtcp_rsize = true,
+            "bundle-only" => self.bundle_only = true,
+            "end-of-candidates" => self.end_of_candidates = true,
+            "candidate" => self.candidates.push(
+                parse_candidate(value)
+                    .map_err(|problem| line.error(format!("a candidate of RFC 8839 §5.1: {problem}")))?,
+            ),
+            "extmap" => self.extensions.push(value.parse().map_err(|form: &'static str| line.error(form))?),
+            "msid" => self.msids.push(value.parse().map_err(|form: &'static str| line.error(form))?),
+            "ssrc-group" => self.ssrc_groups.push(value.parse().map_err(|form: &'static str| line.error(form))?),
+            "ssrc" => self.ssrc_attribute(value).ok_or_else(|| line.error("`a=ssrc:<number> <attribute>:<value>`"))?,
+            "rtpmap" => formats.maps.push(parse_rtpmap(value).ok_or_else(|| {
+                line.error("`a=rtpmap:<payload type> <name>/<clock>`, such as `a=rtpmap:96 VP8/90000`")
+            })?),
+            "fmtp" => {
+                let found = value.split_once(' ').and_then(|(number, text)| Some((parse_payload_type(number)?, text)));
+                let (number, text) = found.ok_or_else(|| line.error("`a=fmtp:<payload type> <parameters>`"))?;
+                formats.parameters.push((number, text.trim().to_owned()));
+            }
+            "rtcp-fb" => {
+                let found = value.split_once(' ').and_then(|(number, text)| match number {
+                    "*" => Some((None, text)),
+                    number => Some((Some(parse_payload_type(number)?), text)),
+                });
+                let (number, text) = found.ok_or_else(|| {
+                    line.error("`a=rtcp-fb:<payload type or *> <feedback>`, such as `a=rtcp-fb:96 nack pli`")
+                })?;
+                formats.feedback.push((number, RtcpFeedback::from_text(text)));
+            }
+            "sctp-port" => {
+                let port = value.trim().parse().map_err(|_| line.error("`a=sctp-port:<0 to 65535>`"))?;
+                self.sctp_port = Some(port);
+            }
+            "max-message-size" => {
+                let size = value.trim().parse().map_err(|_| line.error("`a=max-message-size:<bytes>`"))?;
+                self.max_message_size = Some(size);
+            }
+            _ => transport.attribute(line, name, value)?,
+        }
+        Ok(())
+    }
+
+    fn ssrc_attribute(&mut self, value: &str) -> Option<()> {
+        let (number, attribute) = value.split_once(' ').unwrap_or((value, ""));
+        let ssrc = Ssrc(number.parse().ok()?);
+        let known = self.ssrcs.iter().position(|known| known.ssrc == ssrc).unwrap_or_else(|| {
+            self.ssrcs.push(SsrcDescription { ssrc, cname: None, msid: None });
+            self.ssrcs.len() - 1
+        });
+        let description = self.ssrcs.get_mut(known)?;
+        match attribute.split_once(':') {
+            Some(("cname", name)) => description.cname = Some(name.to_owned()),
+            Some(("msid", msid)) => description.msid = Some(msid.parse().ok()?),
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// RFC 8866 §5.13: a session-level attribute holds for every m-line that does not say otherwise.
+    fn inherit(&mut self, own: Inherited, session: &Inherited) {
+        let credentials = if own.ice_ufrag.is_some() || own.ice_pwd.is_some() { &own } else { session };
+        self.ice_ufrag.clone_from(&credentials.ice_ufrag);
+        self.ice_pwd.clone_from(&credentials.ice_pwd);
+        self.setup = own.setup.or(session.setup);
+        self.direction = own.direction.or(session.direction).unwrap_or_default();
+        self.ice_options = if own.ice_options.is_empty() { session.ice_options.clone() } else { own.ice_options };
+        self.fingerprints = if own.fingerprints.is_empty() { session.fingerprints.clone() } else { own.fingerprints };
+    }
+
+    pub(crate) fn to_lines(&self) -> sdp_types::Media {
+        let mut lines = sdp_types::Media {
+            media: self.kind.clone(),
+            port: self.port,
+            num_ports: None,
+            proto: self.protocol.clone(),
+            fmt: self.formats.join(" "),
+            media_title: None,
+            connections: Vec::new(),
+            bandwidths: Vec::new(),
+            key: None,
+            attributes: Vec::new(),
+        };
+        let address = self.address.as_deref().unwrap_or("0.0.0.0");
+        let family = if address.contains(':') { sdp_types::AddrType::Ip6 } else { sdp_types::AddrType::Ip4 };
+        lines.add_connection(Connection::new(sdp_types::NetType::In, family, address));
+        lines.attributes = self.attributes();
+        lines
+    }
+
+    /// The attributes in the order that Chromium writes them.
+    fn attributes(&self) -> Vec<Attribute> {
+        let mut attributes = Vec::new();
+        let mut flag = |condition: bool, name: &str| {
+            if condition {
+                attributes.push(Attribute::new(name));
+            }
+        };
+        flag(self.bundle_only, "bundle-only");
+        let mut add = |name: &str, value: String| attributes.push(Attribute::with_value(name, value));
+        for candidate in &self.candidates {
+            add("candidate", candidate.to_string().split_off("candidate:".len()));
+        }
+        if self.end_of_candidates {
+            attributes.push(Attribute::new("end-of-candidates"));
+        }
+        let mut add = |name: &str, value: String| attributes.push(Attribute::with_value(name, value));
+        if let Some(ufrag) = &self.ice_ufrag {
+            add("ice-ufrag", ufrag.clone());
+        }
+        if let Some(pwd) = &self.ice_pwd {
+            add("ice-pwd", pwd.clone());
+        }
+        if !self.ice_options.is_empty() {
+            add("ice-options", self.ice_options.join(" "));
+        }
+        for fingerprint in &self.fingerprints {
+            add("fingerprint", fingerprint.to_string());
+        }
+        if let Some(setup) = self.setup {
+            add("setup", setup.to_string());
+        }
+        if let Some(mid) = &self.mid {
+            add("mid", mid.to_string());
+        }
+        for extension in &self.extensions {
+            add("extmap", extension.to_string());
+        }
+        attributes.push(Attribute::new(self.direction));
+        let mut add = |name: &str, value: String| attributes.push(Attribute::with_value(name, value));
+        for msid in &self.msids {
+            add("msid", msid.to_string());
+        }
+        for (condition, name) in
+            [(self.rtcp_mux, "rtcp-mux"), (self.rtcp_mux_only, "rtcp-mux-only"), (self.rtcp_rsize, "rtcp-rsize")]
+        {
+            if condition {
+                attributes.push(Attribute::new(name));
+            }
+        }
+        let mut add = |name: &str, value: String| attributes.push(Attribute::with_value(name, value));
+        for format in &self.payload_formats {
+            add("rtpmap", format.rtpmap());
+            for feedback in &format.feedback {
+                add("rtcp-fb", format!("{} {feedback}", format.payload_type));
+            }
+            if let Some(parameters) = &format.parameters {
+                add("fmtp", format!("{} {parameters}", format.payload_type));
+            }
+        }
+        for group in &self.ssrc_groups {
+            add("ssrc-group", group.to_string());
+        }
+        for description in &self.ssrcs {
+            if let Some(cname) = &description.cname {
+                add("ssrc", format!("{} cname:{cname}", description.ssrc));
+            }
+            if let Some(msid) = &description.msid {
+                add("ssrc", format!("{} msid:{msid}", description.ssrc));
+            }
+        }
+        if let Some(port) = self.sctp_port {
+            add("sctp-port", port.to_string());
+        }
+        if let Some(size) = self.max_message_size {
+            add("max-message-size", size.to_string());
+        }
+        attributes
+    }
+}
+
+/// The attributes that may stand at session level and then hold for every m-line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inherited {
+    ice_ufrag: Option<String>,
+    ice_pwd: Option<String>,
+    ice_options: Vec<String>,
+    fingerprints: Vec<Fingerprint>,
+    setup: Option<Setup>,
+    direction: Option<Direction>,
+}
+
+impl Inherited {
+    pub(crate) fn attribute(&mut self, line: &Line<'_>, name: &str, value: &str) -> Result<(), DescriptionError> {
+        match name {
+            // RFC 8839 §5.4: 4 to 256 characters for the fragment, 22 to 256 for the password.
+            "ice-ufrag" => match value.trim() {
+                text if (4..=256).contains(&text.len()) => self.ice_ufrag = Some(text.to_owned()),
+                _ => return Err(line.error("`a=ice-ufrag:` with 4 to 256 characters (RFC 8839 §5.4)")),
+            },
+            "ice-pwd" => match value.trim() {
+                text if (22..=256).contains(&text.len()) => self.ice_pwd = Some(text.to_owned()),
+                _ => return Err(line.error("`a=ice-pwd:` with 22 to 256 characters (RFC 8839 §5.4)")),
+            },
+            "ice-options" => self.ice_options = value.split_ascii_whitespace().map(str::to_owned).collect(),
+            "fingerprint" => self.fingerprints.push(value.parse().map_err(|form: &'static str| line.error(form))?),
+            "setup" => match Setup::from_word(value.trim()) {
+                Some(setup) => self.setup = Some(setup),
+                None => return Err(line.error("`a=setup:` with active, passive or actpass (RFC 8842 §5.1)")),
+            },
+            _ => {
+                if let Some(direction) = Direction::from_word(name) {
+                    self.direction = Some(direction);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines about payload types, which may stand in any order.
+#[derive(Debug, Default)]
+struct Formats {
+    order: Vec<PayloadType>,
+    maps: Vec<PayloadFormat>,
+    parameters: Vec<(PayloadType, String)>,
+    feedback: Vec<(Option<PayloadType>, RtcpFeedback)>,
+}
+
+impl Formats {
+    fn assemble(self) -> Vec<PayloadFormat> {
+        let mut formats: Vec<PayloadFormat> = Vec::new();
+        for payload_type in self.order {
+            if formats.iter().any(|known| known.payload_type == payload_type) {
+                continue;
+            }
+            let map = self.maps.iter().find(|map| map.payload_type == payload_type).cloned();
+            let Some(mut format) = map.or_else(|| static_format(payload_type)) else { continue };
+            let parameters = self.parameters.iter().find(|(number, _)| *number == payload_type);
+            format.parameters = parameters.map(|(_, text)| text.clone());
+            let feedback = self.feedback.iter().filter(|(number, _)| number.is_none_or(|n| n == payload_type));
+            for (_, kind) in feedback {
+                if !format.feedback.contains(kind) {
+                    format.feedback.push(kind.clone());
+                }
+            }
+            formats.push(format);
+        }
+        formats
+    }
+}

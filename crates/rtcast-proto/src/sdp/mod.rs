@@ -1,0 +1,29 @@
+//! SDP (RFC 8866) as WebRTC uses it: text in, a typed model out, and back.
+//!
+//! [`SdpLines`] is the text as lines, nothing lost. [`Session`] and [`Media`] are the typed model. On top stand the
+//! W3C's two dictionaries, [`SessionDescription`] and [`IceCandidate`], which refuse wrong input where it comes in.
+
+mod candidate;
+mod codecs;
+mod description;
+mod direction;
+mod error;
+mod extmap;
+mod fingerprint;
+mod json;
+mod lines;
+mod media;
+mod session;
+mod ssrc;
+
+pub use candidate::{Candidate, CandidateType, IceCandidate};
+pub use codecs::{PayloadFormat, RtcpFeedback};
+pub use description::{SdpType, SessionDescription, ToJson};
+pub use direction::Direction;
+pub use error::{DescriptionError, MediaLine};
+pub use extmap::HeaderExtension;
+pub use fingerprint::{Fingerprint, Setup};
+pub use lines::SdpLines;
+pub use media::Media;
+pub use session::Session;
+pub use ssrc::{Msid, SsrcDescription, SsrcGroup};
