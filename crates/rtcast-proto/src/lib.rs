@@ -10,6 +10,7 @@ pub mod dtls;
 pub mod frame;
 pub mod ice;
 pub mod jsep;
+pub mod payload;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
