@@ -5,8 +5,10 @@ pub mod container;
 pub mod error;
 pub mod packet;
 pub mod pattern;
+pub mod plan;
 pub mod raw;
 
 pub use container::Source;
 pub use error::MediaError;
 pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+pub use plan::{CodecPolicy, Plan};

@@ -71,6 +71,7 @@ pub struct VideoEncoderSettings {
     pub frame_rate: f64,
 }
 
+#[cfg(any(feature = "h264", feature = "vpx"))]
 impl VideoEncoderSettings {
     /// The frame rate, made sane.
     fn sane_frame_rate(&self) -> f64 {
@@ -84,6 +85,10 @@ impl VideoEncoderSettings {
 }
 
 /// The encoder of a codec. An error says why there is none and what to do.
+#[cfg_attr(
+    not(any(feature = "h264", feature = "vpx")),
+    expect(unused_variables, reason = "there is no encoder to set")
+)]
 pub fn video_encoder(codec: Codec, settings: VideoEncoderSettings) -> Result<Box<dyn VideoEncoder>, MediaError> {
     match codec {
         #[cfg(feature = "h264")]
@@ -174,6 +179,7 @@ fn no_decoder(stream: &StreamInfo) -> MediaError {
     MediaError::Unsupported { what: format!("decoding {}", stream.codec_name), hint: hint.into() }
 }
 
+#[cfg(any(feature = "h264", feature = "vpx"))]
 fn sane_bitrate(bitrate: Bitrate) -> Bitrate {
     bitrate.clamp(Bitrate::from_kbps(10), Bitrate::from_kbps(200_000))
 }
