@@ -56,6 +56,7 @@ struct Inner {
 
 struct State {
     packetizer: Packetizer,
+    keeps_group: bool,
     group: Vec<Arc<PacketizedFrame>>,
     group_bytes: usize,
     sinks: Vec<Sink>,
@@ -70,9 +71,20 @@ struct Sink {
 impl Broadcast {
     /// A stream of this codec without viewers.
     pub fn new(codec: RtpCodec) -> Self {
+        Self::build(codec, true)
+    }
+
+    /// The same for a source that makes a keyframe upon request: nothing is kept for late joiners, each counts as a
+    /// request for a keyframe instead.
+    pub fn with_keyframes_on_request(codec: RtpCodec) -> Self {
+        Self::build(codec, false)
+    }
+
+    fn build(codec: RtpCodec, keeps_group: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let state = State {
             packetizer: Packetizer::new(codec.codec, MAX_PAYLOAD),
+            keeps_group,
             group: Vec::new(),
             group_bytes: 0,
             sinks: Vec::new(),
@@ -116,7 +128,7 @@ impl Broadcast {
                 return;
             }
         };
-        if self.inner.codec.codec.kind() == MediaKind::Video {
+        if state.keeps_group && self.inner.codec.codec.kind() == MediaKind::Video {
             state.keep(&packets);
         }
         for sink in &state.sinks {
@@ -303,6 +315,14 @@ mod tests {
         broadcast.close();
         broadcast.close();
         assert_eq!(*counter.0.lock().unwrap(), [15, 18, u64::MAX]);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_keyframes_come_on_request() {
+        let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
+        broadcast.send(&frame(true), Instant::now());
+        let sink: Arc<dyn FrameSink> = Arc::new(Counter::default());
+        assert!(broadcast.subscribe(&sink).is_empty());
     }
 
     #[tokio::test]
