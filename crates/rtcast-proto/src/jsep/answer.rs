@@ -112,6 +112,10 @@ impl Jsep {
         media.mid.clone_from(&offered.mid);
         media_section::put_transport(&mut media, transport, setup);
         media.sctp_port = Some(5000);
+        if offered.sctpmap.is_some() {
+            media.formats = vec!["5000".to_owned()];
+            media.sctpmap = Some("5000 webrtc-datachannel 65535".to_owned());
+        }
         media.max_message_size = Some(self.config.max_message_size);
         media
     }
@@ -133,7 +137,7 @@ impl Jsep {
             return Some(RefusalReason::RejectedByOffer);
         }
         let kind = match media.media_kind() {
-            Some(kind) if media.is_secure_rtp() => Some(kind),
+            Some(kind) if media.is_rtp() => Some(kind),
             None if media.is_data() => None,
             _ => return Some(RefusalReason::UnknownKind),
         };

@@ -14,6 +14,7 @@ mod negotiated;
 mod negotiation_needed;
 mod numbering;
 mod offer;
+mod remote_candidate;
 mod rollback;
 mod set_description;
 mod state;
@@ -32,6 +33,7 @@ pub use negotiated::{
     DtlsRole, IceParameters, Negotiated, NegotiatedCodec, NegotiatedData, NegotiatedMedia, Outcome, RefusalReason,
     RefusedMedia, RemoteSource, RemoteTrack, RemoteTransport,
 };
+pub use remote_candidate::RemoteCandidate;
 pub use state::SignalingState;
 pub use transceiver::{Transceiver, TransceiverId, TransceiverInit};
 
@@ -208,6 +210,8 @@ impl Jsep {
             transceiver.track_id = Some(track_id.to_owned());
             transceiver.msid_track = track_id.to_owned();
             transceiver.stream_ids = stream_ids.to_vec();
+            // What the peer's offer brought about is ours from now on, and outlives a rollback of that offer.
+            transceiver.created_by_add_track |= transceiver.created_by_remote;
             transceiver.created_by_remote = false;
         }
         Ok(id)

@@ -135,6 +135,7 @@ impl Jsep {
         media.mid = Some(mid);
         media_section::put_transport(&mut media, transport, Setup::Actpass);
         media.sctp_port = Some(5000);
+        media.sctpmap.clone_from(&template.sctpmap);
         media.max_message_size = Some(self.config.max_message_size);
         media
     }

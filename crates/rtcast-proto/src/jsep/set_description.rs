@@ -155,7 +155,7 @@ impl Jsep {
                 Some(kind) => self.associate(index, mid, kind, media),
                 None => self.data = Some(DataSection { mid, media_line: index }),
             }
-            self.note_remote_track(index, media, outcome);
+            self.note_remote_track(index, media, media.direction.reversed(), outcome);
         }
         let before = self.current_remote.as_ref().map(SessionDescription::session);
         outcome.remote_transport = remote_transport(offer, before);
@@ -174,8 +174,9 @@ impl Jsep {
         let Some(offer) = self.pending_local.clone() else { return Err(lost("our offer", self.state)) };
         let answer = description.session();
         for (index, (media, offered)) in answer.media.iter().zip(&offer.session().media).enumerate() {
-            self.note_remote_track(index, media, outcome);
+            // RFC 3264 §6.1: a peer cannot send what was not offered to be received, whatever its answer says.
             let direction = offered.direction.and(media.direction.reversed());
+            self.note_remote_track(index, media, direction, outcome);
             self.apply_direction(index, media.is_rejected(), direction, outcome);
         }
         let before = self.current_remote.as_ref().map(SessionDescription::session);
@@ -262,10 +263,10 @@ impl Jsep {
     }
 
     /// W3C webrtc-pc §4.4.1.5: tells the application when the peer begins and ends to send.
-    fn note_remote_track(&mut self, index: usize, media: &Media, outcome: &mut Outcome) {
+    fn note_remote_track(&mut self, index: usize, media: &Media, direction: Direction, outcome: &mut Outcome) {
         let Owner::Transceiver(id) = self.owner(index) else { return };
         let Some(transceiver) = self.find(id) else { return };
-        if media.is_rejected() || !media.direction.sends() {
+        if media.is_rejected() || !direction.receives() {
             end_remote_track(transceiver, outcome);
             return;
         }
@@ -279,7 +280,7 @@ impl Jsep {
         transceiver.remote_stream_ids = msids.into_iter().filter_map(|msid| msid.stream).collect();
         transceiver.remote_stream_ids.dedup();
         let began = !transceiver.fired_direction.is_some_and(Direction::receives);
-        transceiver.fired_direction = Some(media.direction.reversed());
+        transceiver.fired_direction = Some(direction);
         if began && let Some(mid) = transceiver.mid.clone() {
             outcome.tracks_added.push(RemoteTrack {
                 transceiver: id,

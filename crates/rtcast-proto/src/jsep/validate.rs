@@ -88,7 +88,7 @@ pub(crate) fn remote(session: &Session, sdp_type: SdpType) -> Result<(), Descrip
     }
     setup(media, tagged, sdp_type)?;
     for (index, media) in session.media.iter().enumerate() {
-        let used = !media.is_rejected() && media.media_kind().is_some() && media.is_secure_rtp();
+        let used = !media.is_rejected() && media.media_kind().is_some() && media.is_rtp();
         if used && shares_transport(session, index) && !media.rtcp_mux {
             return Err(DescriptionError::MissingAttribute {
                 attribute: "rtcp-mux",

@@ -8,7 +8,7 @@ use crate::sdp::error::{DescriptionError, shortened};
 const MAXIMUM_LENGTH: usize = 1 << 20;
 
 /// The m-lines that one description may have.
-const MAXIMUM_MEDIA_LINES: usize = 1_000;
+const MAXIMUM_MEDIA_LINES: usize = 512;
 
 /// One line with its number, so that an error can name it.
 #[derive(Debug, Clone, Copy)]
@@ -117,9 +117,22 @@ fn refuse_what_is_no_sdp(text: &str) -> Result<(), DescriptionError> {
             "the type comes first and the SDP second: `SessionDescription::new(SdpType::Offer, sdp)`",
         );
     }
-    if !trimmed.contains('\n') && (trimmed.contains("\\r\\n") || trimmed.contains("\\n")) {
+    if trimmed.starts_with("b'") || trimmed.starts_with("b\"") {
         return not_sdp(
-            "the line ends are written out as a backslash and a letter".into(),
+            "this is a Python bytes object as `print` shows it, not SDP".into(),
+            "decode the bytes before they are printed: `data.decode()`",
+        );
+    }
+    if trimmed.starts_with('<') {
+        return not_sdp(
+            format!("this is HTML or XML, not SDP: {:?}", shortened(trimmed)),
+            "the signalling server answered with a page; look at its status code and at the address",
+        );
+    }
+    let first = trimmed.lines().next().unwrap_or_default();
+    if first.contains("\\r") || first.contains("\\n") {
+        return not_sdp(
+            "the line ends are written out as a backslash and a letter (`\\r\\n`)".into(),
             "the text was escaped once too often: decode the JSON that carried it, as \
              `SessionDescription::from_json` does",
         );
@@ -168,7 +181,7 @@ fn split(text: &str) -> Result<Vec<Line<'_>>, DescriptionError> {
             _ => {}
         }
         if media_lines > MAXIMUM_MEDIA_LINES {
-            return Err(error("no more than 1000 m-lines in one SDP"));
+            return Err(error("no more than 512 m-lines in one SDP"));
         }
         lines.push(line);
     }

@@ -12,6 +12,12 @@ use crate::sdp::lines::Line;
 use crate::sdp::ssrc::{Msid, SsrcDescription, SsrcGroup};
 use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
 
+/// The sources that one m-line may announce.
+const MAXIMUM_SOURCES: usize = 1_024;
+
+/// The candidates that one m-line may list.
+const MAXIMUM_CANDIDATES: usize = 1_024;
+
 /// One m-line and the attributes under it that WebRTC knows, with those of the session that hold for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Media {
@@ -61,8 +67,10 @@ pub struct Media {
     pub ssrcs: Vec<SsrcDescription>,
     /// How the sources belong together.
     pub ssrc_groups: Vec<SsrcGroup>,
-    /// `a=sctp-port` (RFC 8841 §5).
+    /// `a=sctp-port` (RFC 8841 §5), or the port of the older `a=sctpmap`.
     pub sctp_port: Option<u16>,
+    /// The `a=sctpmap` of peers from before RFC 8841, whole.
+    pub sctpmap: Option<String>,
     /// `a=max-message-size` in bytes, 0 for no limit (RFC 8841 §6).
     pub max_message_size: Option<u64>,
 }
@@ -95,6 +103,7 @@ impl Media {
             ssrcs: Vec::new(),
             ssrc_groups: Vec::new(),
             sctp_port: None,
+            sctpmap: None,
             max_message_size: None,
         }
     }
@@ -106,7 +115,7 @@ impl Media {
 
     /// Whether this is the m-line of the data channels.
     pub fn is_data(&self) -> bool {
-        self.kind == "application" && self.protocol.ends_with("DTLS/SCTP")
+        self.kind == "application" && matches!(self.protocol.as_str(), "UDP/DTLS/SCTP" | "TCP/DTLS/SCTP" | "DTLS/SCTP")
     }
 
     /// Whether the m-line is turned down or not in use any more.
@@ -114,11 +123,19 @@ impl Media {
         self.port == 0 && !self.bundle_only
     }
 
-    /// Whether the protocol is one of RTP over DTLS (RFC 8829 §5.1.2).
-    pub fn is_secure_rtp(&self) -> bool {
+    /// Whether the protocol is one of those that mean RTP over DTLS.
+    pub fn is_rtp(&self) -> bool {
+        // RFC 8829 §5.1.2: some peers write one of the others and mean `UDP/TLS/RTP/SAVPF` all the same.
         matches!(
             self.protocol.as_str(),
-            "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF" | "RTP/SAVPF" | "RTP/SAVP" | "UDP/TLS/RTP/SAVP"
+            "UDP/TLS/RTP/SAVPF"
+                | "UDP/TLS/RTP/SAVP"
+                | "TCP/DTLS/RTP/SAVPF"
+                | "TCP/DTLS/RTP/SAVP"
+                | "RTP/SAVPF"
+                | "RTP/SAVP"
+                | "RTP/AVPF"
+                | "RTP/AVP"
         )
     }
 
@@ -187,6 +204,9 @@ impl Media {
             "rtcp-rsize" => self.rtcp_rsize = true,
             "bundle-only" => self.bundle_only = true,
             "end-of-candidates" => self.end_of_candidates = true,
+            "candidate" if self.candidates.len() >= MAXIMUM_CANDIDATES => {
+                return Err(line.error("no more than 1024 candidates in one m-line"));
+            }
             "candidate" => self.candidates.push(
                 parse_candidate(value)
                     .map_err(|problem| line.error(format!("a candidate of RFC 8839 §5.1: {problem}")))?,
@@ -194,7 +214,9 @@ impl Media {
             "extmap" => self.extensions.push(value.parse().map_err(|form: &'static str| line.error(form))?),
             "msid" => self.msids.push(value.parse().map_err(|form: &'static str| line.error(form))?),
             "ssrc-group" => self.ssrc_groups.push(value.parse().map_err(|form: &'static str| line.error(form))?),
-            "ssrc" => self.ssrc_attribute(value).ok_or_else(|| line.error("`a=ssrc:<number> <attribute>:<value>`"))?,
+            "ssrc" => self.ssrc_attribute(value).ok_or_else(|| {
+                line.error("`a=ssrc:<number> <attribute>:<value>`, and at most 1024 sources in one m-line")
+            })?,
             "rtpmap" => formats.maps.push(parse_rtpmap(value).ok_or_else(|| {
                 line.error("`a=rtpmap:<payload type> <name>/<clock>`, such as `a=rtpmap:96 VP8/90000`")
             })?),
@@ -217,6 +239,12 @@ impl Media {
                 let port = value.trim().parse().map_err(|_| line.error("`a=sctp-port:<0 to 65535>`"))?;
                 self.sctp_port = Some(port);
             }
+            "sctpmap" => {
+                let port = value.split(' ').next().and_then(|word| word.parse().ok());
+                let port = port.ok_or_else(|| line.error("`a=sctpmap:<port> webrtc-datachannel <streams>`"))?;
+                self.sctp_port = Some(port);
+                self.sctpmap = Some(value.to_owned());
+            }
             "max-message-size" => {
                 let size = value.trim().parse().map_err(|_| line.error("`a=max-message-size:<bytes>`"))?;
                 self.max_message_size = Some(size);
@@ -229,10 +257,10 @@ impl Media {
     fn ssrc_attribute(&mut self, value: &str) -> Option<()> {
         let (number, attribute) = value.split_once(' ').unwrap_or((value, ""));
         let ssrc = Ssrc(number.parse().ok()?);
-        let known = self.ssrcs.iter().position(|known| known.ssrc == ssrc).unwrap_or_else(|| {
+        let known = self.ssrcs.iter().position(|known| known.ssrc == ssrc).unwrap_or(self.ssrcs.len());
+        if known == self.ssrcs.len() && known < MAXIMUM_SOURCES {
             self.ssrcs.push(SsrcDescription { ssrc, cname: None, msid: None });
-            self.ssrcs.len() - 1
-        });
+        }
         let description = self.ssrcs.get_mut(known)?;
         match attribute.split_once(':') {
             Some(("cname", name)) => description.cname = Some(name.to_owned()),
@@ -344,8 +372,10 @@ impl Media {
                 add("ssrc", format!("{} msid:{msid}", description.ssrc));
             }
         }
-        if let Some(port) = self.sctp_port {
-            add("sctp-port", port.to_string());
+        match (&self.sctpmap, self.sctp_port) {
+            (Some(map), _) => add("sctpmap", map.clone()),
+            (None, Some(port)) => add("sctp-port", port.to_string()),
+            (None, None) => {}
         }
         if let Some(size) = self.max_message_size {
             add("max-message-size", size.to_string());

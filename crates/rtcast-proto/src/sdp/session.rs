@@ -37,6 +37,17 @@ impl Session {
     /// # Errors
     /// A [`DescriptionError`] with the line that is wrong.
     pub fn parse(text: &str) -> Result<Self, DescriptionError> {
+        Self::parse_in_passes(text).map_err(|error| {
+            // The passes look for different mistakes; a person wants to hear of the first wrong line first.
+            let head = |line: usize| text.split_inclusive('\n').take(line.saturating_sub(1)).collect::<String>();
+            match error.line().map(|line| Self::parse(&head(line))) {
+                Some(Err(earlier @ DescriptionError::Line { .. })) => earlier,
+                _ => error,
+            }
+        })
+    }
+
+    fn parse_in_passes(text: &str) -> Result<Self, DescriptionError> {
         let (parsed, lines) = lines::parse(text)?;
         let sections = sections(&lines);
         let origin = &parsed.session().origin;
