@@ -7,7 +7,7 @@ use crate::raw::AudioFrame;
 
 /// The two scales of G.711.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Law {
+pub(crate) enum Law {
     /// µ-law, of North America and Japan.
     Mu,
     /// A-law, of the rest of the world.
@@ -16,7 +16,7 @@ pub(super) enum Law {
 
 impl Law {
     /// The linear sample of a code. ITU-T G.711, tables 1 and 2, scaled to 16 bits.
-    const fn decode(self, code: u8) -> i16 {
+    pub(crate) const fn decode(self, code: u8) -> i16 {
         match self {
             Self::Mu => {
                 let code = !code;

@@ -11,7 +11,7 @@ mod opus;
 mod vpx;
 
 mod aac;
-mod g711;
+pub(crate) mod g711;
 mod pcm;
 pub mod resample;
 mod yuv;

@@ -4,8 +4,6 @@ use super::fields::Fields;
 
 const SEQUENCE_HEADER: u8 = 1;
 const TEMPORAL_DELIMITER: u8 = 2;
-const FRAME_HEADER: u8 = 3;
-const FRAME: u8 = 6;
 const TILE_LIST: u8 = 8;
 const PADDING: u8 = 15;
 
@@ -48,22 +46,6 @@ pub(crate) fn configuration_header(av1c: &[u8]) -> Vec<u8> {
         unit.write_to(&mut out);
     }
     out
-}
-
-/// Whether decoding can start at this temporal unit: a shown key frame behind a sequence header (AV1 §7.21).
-pub(crate) fn is_keyframe(sample: &[u8]) -> bool {
-    let mut has_header = false;
-    for unit in units(sample) {
-        match unit.kind {
-            SEQUENCE_HEADER => has_header = true,
-            FRAME_HEADER | FRAME => {
-                // show_existing_frame (1), frame_type (2): a key frame is type 0.
-                return has_header && unit.payload.first().is_some_and(|byte| byte & 0xe0 == 0);
-            }
-            _ => {}
-        }
-    }
-    false
 }
 
 /// The profile in the first sequence header of these OBUs.
@@ -133,7 +115,6 @@ mod tests {
         let mut header = Vec::new();
         // A temporal delimiter, a sequence header, a frame without a size field.
         let sample = [0x12, 0, 0x0a, 1, 0x20, 0x30, 0x10, 7];
-        assert!(is_keyframe(&sample));
         assert_eq!(profile(&sample), Some(1));
         assert_eq!(to_wire(&sample, &mut header, true), [0x0a, 1, 0x20, 0x32, 2, 0x10, 7]);
         assert_eq!(header, [0x0a, 1, 0x20]);

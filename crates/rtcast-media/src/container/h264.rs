@@ -1,35 +1,24 @@
 //! H.264 as containers hold it, turned into Annex B with parameter sets before every keyframe.
 
+use rtcast_proto::payload::h264::{NalUnitType, START_CODE};
+
 use super::fields::Fields;
 
-const START_CODE: [u8; 4] = [0, 0, 0, 1];
-
-/// NAL unit types of ITU-T H.264 table 7-1.
-pub(crate) mod nal {
-    pub(crate) const IDR_SLICE: u8 = 5;
-    pub(crate) const SPS: u8 = 7;
-    pub(crate) const PPS: u8 = 8;
-    pub(crate) const ACCESS_UNIT_DELIMITER: u8 = 9;
-    pub(crate) const SPS_EXTENSION: u8 = 13;
-    pub(crate) const SUBSET_SPS: u8 = 15;
-}
-
-/// The type of a NAL unit; 0, which is unspecified, if it is empty.
-pub(crate) fn nal_type(unit: &[u8]) -> u8 {
-    unit.first().map_or(0, |byte| byte & 0x1f)
-}
+/// A sequence parameter set extension.
+const SEQUENCE_EXTENSION: NalUnitType = NalUnitType::Other(13);
+/// A subset sequence parameter set, of the scalable and multi-view extensions.
+const SUBSET_SEQUENCE: NalUnitType = NalUnitType::Other(15);
 
 /// The parameter sets of one stream, the newest of each identifier.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ParameterSets {
-    units: Vec<(u8, u32, Vec<u8>)>,
+    units: Vec<(NalUnitType, u32, Vec<u8>)>,
 }
 
 impl ParameterSets {
     /// Remembers a parameter set, in place of an older one of its type and identifier.
     pub(crate) fn insert(&mut self, unit: &[u8]) {
-        let kind = nal_type(unit);
-        let Some(id) = parameter_set_id(unit) else { return };
+        let (Some(kind), Some(id)) = (NalUnitType::of(unit), parameter_set_id(unit)) else { return };
         match self.units.iter_mut().find(|(k, i, _)| (*k, *i) == (kind, id)) {
             Some((_, _, old)) => {
                 old.clear();
@@ -39,9 +28,9 @@ impl ParameterSets {
                 self.units.push((kind, id, unit.to_vec()));
                 // Sequence before picture parameter sets, else in the order of arrival.
                 self.units.sort_by_key(|(kind, _, _)| match *kind {
-                    nal::SPS => 0,
-                    nal::SPS_EXTENSION => 1,
-                    nal::SUBSET_SPS => 2,
+                    NalUnitType::SequenceParameterSet => 0,
+                    SEQUENCE_EXTENSION => 1,
+                    SUBSET_SEQUENCE => 2,
                     _ => 3,
                 });
             }
@@ -95,9 +84,14 @@ pub(crate) fn to_wire<'a>(units: impl Iterator<Item = &'a [u8]>, sets: &mut Para
     let mut out = Vec::new();
     let mut others: Vec<&[u8]> = Vec::new();
     for unit in units.filter(|unit| !unit.is_empty()) {
-        match nal_type(unit) {
-            nal::ACCESS_UNIT_DELIMITER => {}
-            nal::SPS | nal::PPS | nal::SPS_EXTENSION | nal::SUBSET_SPS => {
+        match NalUnitType::of(unit) {
+            Some(NalUnitType::AccessUnitDelimiter) => {}
+            Some(
+                NalUnitType::SequenceParameterSet
+                | NalUnitType::PictureParameterSet
+                | SEQUENCE_EXTENSION
+                | SUBSET_SEQUENCE,
+            ) => {
                 sets.insert(unit);
                 if !keyframe {
                     others.push(unit);
@@ -125,27 +119,34 @@ pub(crate) fn length_prefixed(sample: &[u8], length_size: usize) -> impl Iterato
     })
 }
 
-/// The NAL units between start codes (ITU-T H.264 annex B), trailing zero bytes removed.
-pub(crate) fn start_coded(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = find_start_code(stream).map_or(&stream[stream.len()..], |(_, end)| &stream[end..]);
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (unit, next) = match find_start_code(rest) {
-            Some((start, end)) => (&rest[..start], &rest[end..]),
-            None => (rest, &rest[rest.len()..]),
-        };
-        rest = next;
-        let length = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        Some(&unit[..length])
-    })
+/// Whether a unit is a slice of a picture that others refer to: nal_ref_idc is not 0.
+pub(crate) fn is_reference_slice(unit: &[u8]) -> bool {
+    matches!(NalUnitType::of(unit), Some(NalUnitType::Slice | NalUnitType::SliceDataPartitionA | NalUnitType::IdrSlice))
+        && unit.first().is_some_and(|byte| byte & 0x60 != 0)
 }
 
-/// Where the first three-byte start code begins and ends.
-pub(crate) fn find_start_code(bytes: &[u8]) -> Option<(usize, usize)> {
-    let start = bytes.windows(3).position(|window| window == [0, 0, 1])?;
-    Some((start, start + 3))
+/// Whether a unit holds the message that decoding can start here, without frames that come out broken first: ITU-T
+/// H.264 §D.1.8, with a recovery_frame_cnt of 0.
+pub(crate) fn is_recovery_point(unit: &[u8]) -> bool {
+    if NalUnitType::of(unit) != Some(NalUnitType::Sei) {
+        return false;
+    }
+    let mut fields = Fields::new(unit.get(1..).unwrap_or_default());
+    let mut message = || -> Option<(usize, u8)> {
+        let mut number = || {
+            let mut sum = 0;
+            loop {
+                let byte = fields.u8()?;
+                sum += usize::from(byte);
+                if byte != 255 {
+                    return Some(sum);
+                }
+            }
+        };
+        let (kind, length) = (number()?, number()?);
+        Some((kind, fields.take(length)?.first().copied().unwrap_or(0)))
+    };
+    std::iter::from_fn(&mut message).any(|(kind, first)| kind == 6 && first & 0x80 != 0)
 }
 
 /// A person's name of a profile: ITU-T H.264 annex A.
@@ -178,8 +179,8 @@ fn push_unit(out: &mut Vec<u8>, unit: &[u8]) {
 
 /// The identifier of a sequence or picture parameter set, the first Exp-Golomb code after its fixed fields.
 fn parameter_set_id(unit: &[u8]) -> Option<u32> {
-    let start = match nal_type(unit) {
-        nal::SPS | nal::SUBSET_SPS => 4,
+    let start = match NalUnitType::of(unit)? {
+        NalUnitType::SequenceParameterSet | SUBSET_SEQUENCE => 4,
         _ => 1,
     };
     let bits = u32::from_be_bytes({
@@ -196,6 +197,8 @@ fn parameter_set_id(unit: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use rtcast_proto::payload::h264::nal_units;
+
     use super::*;
 
     #[test]
@@ -205,7 +208,7 @@ mod tests {
         sets.insert(&[0x68, 0xc0]);
         let units: [&[u8]; 4] = [&[0x09, 0xf0], &[0x68, 0xc1], &[0x06, 5], &[0x65, 1]];
         let wire = to_wire(units.into_iter(), &mut sets, true);
-        let found: Vec<_> = start_coded(&wire).collect();
+        let found: Vec<_> = nal_units(&wire).collect();
         assert_eq!(found, [&[0x67, 66, 0, 30, 0x80][..], &[0x68, 0xc1], &[0x06, 5], &[0x65, 1]]);
         let next = to_wire([&[0x41, 1][..]].into_iter(), &mut sets, false);
         assert_eq!(next, [0, 0, 0, 1, 0x41, 1]);
@@ -218,6 +221,14 @@ mod tests {
         assert_eq!(parameter_set_id(&[0x68, 0b0010_1000]), Some(4));
         assert_eq!(parameter_set_id(&[0x68, 0, 0x80, 0, 0]), Some(255));
         assert_eq!(parameter_set_id(&[0x68]), None);
+    }
+
+    #[test]
+    fn recovery_points_are_found_behind_other_messages() {
+        assert!(is_recovery_point(&[6, 5, 2, 0xaa, 0xbb, 6, 1, 0x84, 0x80]));
+        assert!(!is_recovery_point(&[6, 6, 1, 0x40, 0x80]));
+        assert!(!is_recovery_point(&[6, 5, 200, 6, 1, 0x84]));
+        assert!(!is_recovery_point(&[0x65, 6, 1, 0x84]));
     }
 
     #[test]

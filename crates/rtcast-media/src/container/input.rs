@@ -106,6 +106,23 @@ impl Input {
         Ok((out.len() as u64 == count).then_some(out))
     }
 
+    /// The next bytes: `count` of them, fewer only at the end.
+    pub(crate) fn read_up_to(&mut self, count: u64) -> Result<Vec<u8>, MediaError> {
+        let mut out = Vec::new();
+        let read = Read::take(&mut Reader(self), count).read_to_end(&mut out);
+        read.map_err(|error| MediaError::Io { source_name: self.name.clone(), error })?;
+        Ok(out)
+    }
+
+    /// Appends what is there, up to `most` bytes, waiting only if nothing is; the number of bytes, 0 at the end.
+    pub(crate) fn read_some(&mut self, out: &mut Vec<u8>, most: usize) -> Result<usize, MediaError> {
+        let length = out.len();
+        out.resize(length + most, 0);
+        let result = self.read(out.get_mut(length..).unwrap_or_default());
+        out.truncate(length + result.as_ref().map_or(0, |count| *count));
+        result
+    }
+
     /// Moves forward; stops at the end without an error.
     pub(crate) fn skip(&mut self, count: u64) -> Result<(), MediaError> {
         if self.is_seekable() {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_proto::payload;
 
+use super::av1;
 use super::fields::Fields;
 use super::input::{Input, LONGEST_PACKET};
-use super::{av1, vpx};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
 
@@ -106,17 +107,16 @@ impl Demuxer for Ivf {
             return Err(self.input.invalid(format!("the frame at byte {position} claims {size} bytes")));
         }
         let Some(data) = self.input.read_vec(size.into())? else { return Ok(None) };
-        let (data, keyframe) = match self.codec {
-            Some(Codec::Av1) => {
-                let keyframe = av1::is_keyframe(&data);
-                (av1::to_wire(&data, &mut self.sequence_header, keyframe), keyframe)
-            }
-            Some(Codec::Vp8) => (data.clone(), vpx::vp8_is_keyframe(&data)),
-            Some(_) => {
-                let keyframe = vpx::vp9_header(&data).is_some_and(|(_, key)| key);
-                (data, keyframe)
-            }
-            None => (data, false),
+        let data = match self.codec {
+            // Without a sequence header it is no keyframe, so none has to be put in front.
+            Some(Codec::Av1) => av1::to_wire(&data, &mut self.sequence_header, false),
+            _ => data,
+        };
+        let keyframe = match self.codec {
+            Some(Codec::Av1) => payload::av1::is_keyframe(&data),
+            Some(Codec::Vp8) => payload::vp8::is_keyframe(&data),
+            Some(Codec::Vp9) => payload::vp9::is_keyframe(&data),
+            _ => false,
         };
         let ticks = i64::try_from(ticks).unwrap_or(i64::MAX).saturating_mul(self.scale.into());
         let pts = MediaTime::from_ticks(ticks, self.rate);

@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_proto::payload::h264::{SequenceParameterSet, nal_units};
+use rtcast_proto::payload::{vp8, vp9};
 
-use super::h264::{self, nal};
-use super::{av1, vpx};
+use super::{av1, h264, vpx};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
 
@@ -162,24 +163,27 @@ fn complete(info: &mut StreamInfo, packets: &[&Packet]) -> Option<DecodeTimes> {
 fn complete_codec(info: &mut StreamInfo, packets: &[&Packet]) {
     let Some(data) = packets.iter().find(|packet| packet.keyframe).map(|packet| &packet.data[..]) else { return };
     match &info.codec {
-        SourceCodec::Rtp(Codec::H264) if info.sdp_fmtp_line.is_none() => {
-            let sps = h264::start_coded(data).find(|unit| h264::nal_type(unit) == nal::SPS);
-            if let Some(profile) = sps.and_then(|sps| sps.get(1..4)?.try_into().ok()) {
-                info.codec_name = h264::codec_name(profile);
-                info.sdp_fmtp_line = Some(h264::sdp_fmtp_line(profile));
+        SourceCodec::Rtp(Codec::H264) => {
+            let Some(set) = nal_units(data).find_map(SequenceParameterSet::parse) else { return };
+            let profile = [set.profile_idc, set.constraint_flags, set.level_idc];
+            info.codec_name = h264::codec_name(profile);
+            info.sdp_fmtp_line = Some(h264::sdp_fmtp_line(profile));
+            if info.width == 0 || info.height == 0 {
+                (info.width, info.height) = (set.width, set.height);
             }
         }
         SourceCodec::Rtp(Codec::Vp8) if info.width == 0 || info.height == 0 => {
-            if let Some((width, height)) = vpx::vp8_size(data) {
-                (info.width, info.height) = (width, height);
-            }
+            (info.width, info.height) = vp8::keyframe_size(data).unwrap_or((0, 0));
         }
         SourceCodec::Rtp(Codec::Vp9) => {
-            if let Some((profile, _)) = vpx::vp9_header(data) {
+            if let Some(profile) = vpx::vp9_profile(data) {
                 if profile > 0 {
                     info.codec_name = format!("VP9 profile {profile}");
                 }
                 info.sdp_fmtp_line = Some(format!("profile-id={profile}"));
+            }
+            if info.width == 0 || info.height == 0 {
+                (info.width, info.height) = vp9::keyframe_size(data).unwrap_or((0, 0));
             }
         }
         SourceCodec::Rtp(Codec::Av1) => {

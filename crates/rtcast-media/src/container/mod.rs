@@ -1,6 +1,8 @@
 //! Containers: everything that turns a path or standard input into packets.
 
 mod aac;
+mod adts;
+mod annex_b;
 mod av1;
 mod fields;
 mod h264;
@@ -9,10 +11,13 @@ mod ivf;
 mod lookahead;
 mod matroska;
 mod mp4;
+mod ogg;
 mod opus;
 mod pcm;
 mod sniff;
 mod vpx;
+mod wav;
+mod y4m;
 
 use std::fmt;
 use std::fs::File;
@@ -21,12 +26,17 @@ use std::path::PathBuf;
 
 use rtcast_peer::MediaKind;
 
+use self::adts::Adts;
+use self::annex_b::AnnexB;
 use self::input::Input;
 use self::ivf::Ivf;
 use self::lookahead::Lookahead;
 use self::matroska::Matroska;
 use self::mp4::Mp4;
+use self::ogg::Ogg;
 use self::sniff::Format;
+use self::wav::Wav;
+use self::y4m::Y4m;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, SourceCodec, StreamInfo};
 
@@ -78,6 +88,11 @@ pub fn open(source: &Source) -> Result<Box<dyn Demuxer>, MediaError> {
         Format::Mp4 => Box::new(Mp4::open(input)?),
         Format::Matroska => Box::new(Matroska::open(input)?),
         Format::Ivf => Box::new(Ivf::open(input)?),
+        Format::Wav => Box::new(Wav::open(input)?),
+        Format::Ogg => Box::new(Ogg::open(input)?),
+        Format::AnnexB => Box::new(AnnexB::open(input)?),
+        Format::Adts => Box::new(Adts::open(input)?),
+        Format::Y4m => Box::new(Y4m::open(input)?),
         format => return Err(refuse(&mut input, format)),
     };
     for kind in [MediaKind::Video, MediaKind::Audio] {
@@ -106,14 +121,14 @@ fn open_path(name: String, path: &PathBuf) -> Result<Input, MediaError> {
 /// Tells the format, waiting in a pipe for no more bytes than that needs.
 fn recognise(input: &mut Input) -> Result<Format, MediaError> {
     match sniff::format(input.peek(12)?) {
-        found @ (Format::Mp4 | Format::Matroska | Format::Ivf) => Ok(found),
+        found @ (Format::Mp4 | Format::Matroska | Format::Ivf | Format::Wav | Format::Ogg) => Ok(found),
         _ => Ok(sniff::format(input.peek(sniff::BYTES)?)),
     }
 }
 
 /// The error for what no reader here takes.
 fn refuse(input: &mut Input, format: Format) -> MediaError {
-    const EXPECTED: &str = "expected mp4, mov, mkv, webm or ivf";
+    const EXPECTED: &str = "expected mp4, mov, mkv, webm, ogg, wav, ivf, y4m, aac or h264";
     match format {
         Format::Empty => input.invalid(format!("it is empty; {EXPECTED}")),
         Format::NotMedia(what) => input.invalid(format!("it is {what}; {EXPECTED}")),

@@ -1,5 +1,9 @@
 //! Which container it is, told by its bytes.
 
+use rtcast_proto::payload::h264::{NalUnitType, nal_units};
+
+use super::adts;
+
 /// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -9,6 +13,16 @@ pub(crate) enum Format {
     Matroska,
     /// IVF.
     Ivf,
+    /// WAVE.
+    Wav,
+    /// Ogg.
+    Ogg,
+    /// AAC behind ADTS headers.
+    Adts,
+    /// YUV4MPEG2.
+    Y4m,
+    /// H.264 in the byte stream format.
+    AnnexB,
     /// A container that is known but not read here.
     Foreign(&'static str),
     /// Something without sound or pictures that move.
@@ -36,11 +50,17 @@ pub(crate) fn format(head: &[u8]) -> Format {
     match () {
         () if at(0, &[0x1a, 0x45, 0xdf, 0xa3]) => Format::Matroska,
         () if at(0, b"DKIF") => Format::Ivf,
+        () if (at(0, b"RIFF") || at(0, b"RF64") || at(0, b"BW64")) && at(8, b"WAVE") => Format::Wav,
+        () if at(0, b"OggS") => Format::Ogg,
+        () if at(0, b"YUV4MPEG2 ") => Format::Y4m,
         () if is_transport_stream(head) => Format::Foreign("MPEG-TS"),
         () if at(0, &[0, 0, 1, 0xba]) => Format::Foreign("MPEG-PS"),
         () if at(0, b"RIFF") && at(8, b"AVI ") => Format::Foreign("AVI"),
         () if at(0, b"FLV\x01") => Format::Foreign("FLV"),
         () if at(0, b"ID3") => Format::Foreign("MP3"),
+        () if is_adts(head) => Format::Adts,
+        () if is_mpeg_audio(head) => Format::Foreign("MP3"),
+        () if let Some(format) = byte_stream(head) => format,
         () if at(0, b"fLaC") => Format::Foreign("FLAC"),
         () if at(0, &[0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11]) => Format::Foreign("ASF (wmv, wma)"),
         () if at(0, b"GIF8") => Format::Foreign("GIF"),
@@ -85,6 +105,34 @@ fn is_transport_stream(head: &[u8]) -> bool {
         let packets = head.iter().skip(start).step_by(step);
         packets.clone().count() >= 3 && packets.take(4).all(|byte| *byte == 0x47)
     })
+}
+
+/// Two frames of AAC behind one another, or as much of them as was read.
+fn is_adts(head: &[u8]) -> bool {
+    let Some(first) = adts::Header::parse(head) else { return false };
+    head.get(first.frame_bytes..).is_none_or(|next| next.len() < 7 || adts::Header::parse(next).is_some())
+}
+
+/// ISO/IEC 11172-3 §2.4.1.3: the sync word, layer 3, and neither the forbidden bitrate nor the forbidden rate.
+fn is_mpeg_audio(head: &[u8]) -> bool {
+    matches!(head, [0xff, b1, b2, ..] if b1 & 0xe6 == 0xe2 && b2 & 0xf0 != 0xf0 && b2 & 0x0c != 0x0c)
+}
+
+/// What begins with a start code: H.264, H.265, MPEG-2 or MPEG-4 video.
+fn byte_stream(head: &[u8]) -> Option<Format> {
+    if !head.starts_with(&[0, 0, 1]) && !head.starts_with(&[0, 0, 0, 1]) {
+        return None;
+    }
+    let first = nal_units(head).next()?;
+    let is_h264 = |unit: &[u8]| unit.len() > 4 && NalUnitType::of(unit) == Some(NalUnitType::SequenceParameterSet);
+    match first {
+        [0xb3, ..] => Some(Format::Foreign("MPEG-2 video")),
+        [0xb0 | 0xb5 | 0xb6, ..] => Some(Format::Foreign("MPEG-4 video")),
+        // H.265 §7.3.1.2: parameter sets and delimiters have types from 32 to 35, in the layer 0.
+        [header, 1, ..] if matches!(header >> 1, 32..=35) => Some(Format::Foreign("H.265 elementary stream")),
+        _ if nal_units(head).any(is_h264) => Some(Format::AnnexB),
+        _ => None,
+    }
 }
 
 fn is_text(head: &[u8]) -> bool {

@@ -33,6 +33,21 @@ fn recipe(name: &str) -> String {
         "av1.mkv" | "av1.ivf" => "-i @av1.mp4 -c copy".into(),
         "vp8.ivf" => "-i @vp8.webm -an -c copy".into(),
         "vp9.ivf" => "-i @vp9.webm -an -c copy".into(),
+        "high.h264" | "baseline.h264" => format!("-i @{} -an -c copy", name.replace("h264", "mp4")),
+        "high-aud.h264" => "-i @high.mp4 -an -c copy -bsf:v h264_mp4toannexb,h264_metadata=aud=insert".into(),
+        "interlaced.h264" => format!("{PICTURES} {H264} -flags +ildct+ilme -x264opts tff=1"),
+        "opus.ogg" => format!("{TONE} -c:a libopus -ac 2"),
+        "vorbis.ogg" => format!("{TONE} -c:a libvorbis -ac 2"),
+        "s16.wav" | "u8.wav" | "s24.wav" | "s32.wav" | "f32.wav" => {
+            let codec = name.trim_end_matches(".wav");
+            let codec = if codec == "u8" { codec.into() } else { format!("{codec}le") };
+            format!("{TONE} -ac 2 -c:a pcm_{codec}")
+        }
+        "mulaw.wav" | "alaw.wav" => format!("{TONE} -ar 8000 -ac 1 -c:a pcm_{}", name.trim_end_matches(".wav")),
+        "mulaw-16k.wav" => format!("{TONE} -ar 16000 -ac 2 -c:a pcm_mulaw"),
+        "big.rf64.wav" => format!("{TONE} -ac 2 -rf64 always"),
+        "tone.aac" => format!("{TONE} -ac 2 -c:a aac"),
+        "pictures.y4m" => "-i @vp8.ivf -pix_fmt yuv420p".into(),
         other => panic!("no recipe for {other}"),
     }
 }
@@ -119,4 +134,16 @@ pub(crate) fn decoded_pictures(input: &[&str], bytes: Option<&[u8]>) -> Vec<Stri
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect()
+}
+
+/// The sound of a file as ffmpeg decodes it to signed 16-bit little endian.
+pub(crate) fn decoded_sound(path: &Path) -> Vec<u8> {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-f", "s16le", "-c:a", "pcm_s16le", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "ffmpeg could not decode {}", path.display());
+    output.stdout
 }

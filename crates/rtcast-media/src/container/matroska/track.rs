@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_proto::payload;
+use rtcast_proto::payload::h264::nal_units;
 
 use super::super::fields::Fields;
 use super::super::h264::{self, AvcConfiguration, ParameterSets};
 use super::super::lookahead::nearest_common_rate;
 use super::super::opus;
 use super::super::pcm::{self, PcmFormat};
-use super::super::{aac, av1, vpx};
+use super::super::{aac, av1};
 use super::ebml::{children, float, string, unsigned};
 use crate::packet::{SourceCodec, StreamInfo};
 
@@ -153,8 +155,8 @@ impl Track {
         let keyframe = match &self.form {
             _ if self.info.kind == MediaKind::Audio => true,
             // The codec's own word, where it stands in the first byte, is more reliable than the container's.
-            Form::Vp8 => vpx::vp8_is_keyframe(frame),
-            Form::Vp9 => vpx::vp9_header(frame).is_some_and(|(_, key)| key),
+            Form::Vp8 => payload::vp8::is_keyframe(frame),
+            Form::Vp9 => payload::vp9::is_keyframe(frame),
             _ => marked,
         };
         let data = match &mut self.form {
@@ -162,7 +164,7 @@ impl Track {
             Form::Avc { length_size, parameter_sets } => {
                 h264::to_wire(h264::length_prefixed(frame, *length_size), parameter_sets, keyframe)
             }
-            Form::AnnexB { parameter_sets } => h264::to_wire(h264::start_coded(frame), parameter_sets, keyframe),
+            Form::AnnexB { parameter_sets } => h264::to_wire(nal_units(frame), parameter_sets, keyframe),
             Form::Av1 { sequence_header } => av1::to_wire(frame, sequence_header, keyframe),
             Form::Pcm(format) => format.convert(frame.to_vec()),
         };

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use mp4_atom::Elst;
 use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_proto::payload::h264::NalUnitType;
 
+use super::super::av1;
 use super::super::fields::Fields;
-use super::super::h264::{self, nal};
-use super::super::{av1, h264::ParameterSets};
+use super::super::h264::{self, ParameterSets};
 use super::boxes::{Kind, find, find_decoded, find_path};
 use super::edit_list::EditList;
 use super::sample_entry::{self, SampleEntry, SampleForm};
@@ -163,7 +164,7 @@ impl Track {
             Some(SampleForm::Avc(configuration)) => {
                 let units = || h264::length_prefixed(&data, configuration.length_size);
                 // A table of sync samples may be missing though not every sample is one.
-                keyframe &= self.marks_sync || units().any(|unit| h264::nal_type(unit) == nal::IDR_SLICE);
+                keyframe &= self.marks_sync || units().any(|unit| NalUnitType::of(unit) == Some(NalUnitType::IdrSlice));
                 h264::to_wire(units(), &mut self.parameter_sets, keyframe)
             }
             Some(SampleForm::Av1(_)) => av1::to_wire(&data, &mut self.sequence_header, keyframe),

@@ -12,9 +12,11 @@ use crate::frame::PacketizedFrame;
 
 mod nal_unit;
 mod sequence_parameter_set;
+mod slice_header;
 
 pub use nal_unit::{NalUnitType, NalUnits, START_CODE, is_keyframe, nal_units};
 pub use sequence_parameter_set::SequenceParameterSet;
+pub use slice_header::SliceHeader;
 
 // RFC 6184 §5.2, table 1.
 const STAP_A: u8 = 24;

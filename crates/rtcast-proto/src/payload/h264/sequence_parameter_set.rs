@@ -17,6 +17,17 @@ pub struct SequenceParameterSet {
     pub height: u32,
     /// `pic_order_cnt_type`: with 2, pictures are shown in the order in which they are decoded.
     pub pic_order_cnt_type: u8,
+    /// The bits of `frame_num` in a slice header, 4 to 16.
+    pub frame_num_bits: u32,
+    /// The bits of `pic_order_cnt_lsb` in a slice header, 4 to 16; 0 unless `pic_order_cnt_type` is 0.
+    pub pic_order_cnt_bits: u32,
+    /// `frame_mbs_only_flag`: no picture is a field.
+    pub frame_macroblocks_only: bool,
+    /// `separate_colour_plane_flag`.
+    pub separate_colour_planes: bool,
+    /// `num_units_in_tick` and `time_scale`, neither 0, if the timing information is present: a frame lasts twice the
+    /// one by the other, in seconds.
+    pub timing: Option<(u32, u32)>,
     /// `max_num_reorder_frames`, if the bitstream restriction is present.
     pub max_num_reorder_frames: Option<u32>,
 }
@@ -35,8 +46,8 @@ impl SequenceParameterSet {
         let level_idc = reader.bits(8)? as u8;
         reader.unsigned_golomb()?; // seq_parameter_set_id
         let chroma = if has_chroma_format(profile_idc) { chroma_format(&mut reader)? } else { ChromaFormat::YUV_420 };
-        reader.unsigned_golomb()?; // log2_max_frame_num_minus4
-        let pic_order_cnt_type = picture_order_count(&mut reader)?;
+        let frame_num_bits = reader.unsigned_golomb().filter(|bits| *bits <= 12)? + 4;
+        let (pic_order_cnt_type, pic_order_cnt_bits) = picture_order_count(&mut reader)?;
         reader.unsigned_golomb()?; // max_num_ref_frames
         reader.flag()?; // gaps_in_frame_num_value_allowed_flag
         let width_in_macroblocks = u64::from(reader.unsigned_golomb()?) + 1;
@@ -54,6 +65,9 @@ impl SequenceParameterSet {
             cropped_height = (top + bottom) * chroma.crop_unit_height() * fields;
         }
         let size = |whole: u64, cropped: u64| u32::try_from(whole.checked_sub(cropped)?).ok().filter(|size| *size > 0);
+        // The usability information may be cut off; what stands before it is good all the same.
+        let mut usability = Usability::default();
+        let _ = usability.read(&mut reader);
         Some(Self {
             profile_idc,
             constraint_flags,
@@ -61,8 +75,12 @@ impl SequenceParameterSet {
             width: size(width_in_macroblocks * 16, cropped_width)?,
             height: size(height_in_map_units * 16 * fields, cropped_height)?,
             pic_order_cnt_type,
-            // The usability information may be cut off; what stands before it is good all the same.
-            max_num_reorder_frames: max_num_reorder_frames(&mut reader),
+            frame_num_bits,
+            pic_order_cnt_bits,
+            frame_macroblocks_only,
+            separate_colour_planes: chroma.separate_planes,
+            timing: usability.timing,
+            max_num_reorder_frames: usability.max_num_reorder_frames,
         })
     }
 
@@ -106,7 +124,7 @@ impl ChromaFormat {
     }
 }
 
-fn without_emulation_prevention(data: &[u8]) -> Vec<u8> {
+pub(super) fn without_emulation_prevention(data: &[u8]) -> Vec<u8> {
     // H.264 §7.4.1: 00 00 03 stands for 00 00.
     let mut clean = Vec::with_capacity(data.len());
     let mut zeros = 0;
@@ -154,10 +172,12 @@ fn skip_scaling_list(reader: &mut BitReader<'_>, size: usize) -> Option<()> {
     Some(())
 }
 
-fn picture_order_count(reader: &mut BitReader<'_>) -> Option<u8> {
+/// `pic_order_cnt_type`, and for type 0 the bits of its count in slice headers.
+fn picture_order_count(reader: &mut BitReader<'_>) -> Option<(u8, u32)> {
     let kind = reader.unsigned_golomb().filter(|kind| *kind <= 2)?;
+    let mut bits = 0;
     match kind {
-        0 => drop(reader.unsigned_golomb()?), // log2_max_pic_order_cnt_lsb_minus4
+        0 => bits = reader.unsigned_golomb().filter(|bits| *bits <= 12)? + 4,
         1 => {
             reader.flag()?; // delta_pic_order_always_zero_flag
             reader.signed_golomb()?; // offset_for_non_ref_pic
@@ -167,54 +187,66 @@ fn picture_order_count(reader: &mut BitReader<'_>) -> Option<u8> {
         }
         _ => {}
     }
-    Some(kind as u8)
+    Some((kind as u8, bits))
 }
 
-/// `max_num_reorder_frames` at the end of the video usability information, H.264 §E.1.1.
-fn max_num_reorder_frames(reader: &mut BitReader<'_>) -> Option<u32> {
-    if !reader.flag()? {
-        return None;
-    }
-    if reader.flag()? {
-        // aspect_ratio_info_present_flag; 255 is Extended_SAR.
-        if reader.bits(8)? == 255 {
-            reader.skip(32)?;
+/// What is read of the video usability information, H.264 §E.1.1.
+#[derive(Default)]
+struct Usability {
+    timing: Option<(u32, u32)>,
+    max_num_reorder_frames: Option<u32>,
+}
+
+impl Usability {
+    /// Reads as far as the information goes; `None` where it ends.
+    fn read(&mut self, reader: &mut BitReader<'_>) -> Option<()> {
+        if !reader.flag()? {
+            return None;
         }
-    }
-    if reader.flag()? {
-        reader.flag()?; // overscan
-    }
-    if reader.flag()? {
-        reader.skip(4)?; // video_format, video_full_range_flag
         if reader.flag()? {
-            reader.skip(24)?; // colour description
+            // aspect_ratio_info_present_flag; 255 is Extended_SAR.
+            if reader.bits(8)? == 255 {
+                reader.skip(32)?;
+            }
         }
+        if reader.flag()? {
+            reader.flag()?; // overscan
+        }
+        if reader.flag()? {
+            reader.skip(4)?; // video_format, video_full_range_flag
+            if reader.flag()? {
+                reader.skip(24)?; // colour description
+            }
+        }
+        if reader.flag()? {
+            reader.unsigned_golomb()?; // chroma_sample_loc_type_top_field
+            reader.unsigned_golomb()?; // chroma_sample_loc_type_bottom_field
+        }
+        if reader.flag()? {
+            let (units_in_tick, time_scale) = (reader.bits(32)?, reader.bits(32)?);
+            reader.flag()?; // fixed_frame_rate_flag
+            self.timing = (units_in_tick > 0 && time_scale > 0).then_some((units_in_tick, time_scale));
+        }
+        let nal_parameters = reader.flag()?;
+        if nal_parameters {
+            skip_hypothetical_reference_decoder(reader)?;
+        }
+        let vcl_parameters = reader.flag()?;
+        if vcl_parameters {
+            skip_hypothetical_reference_decoder(reader)?;
+        }
+        if nal_parameters || vcl_parameters {
+            reader.flag()?; // low_delay_hrd_flag
+        }
+        reader.flag()?; // pic_struct_present_flag
+        if !reader.flag()? {
+            return None;
+        }
+        reader.flag()?; // motion_vectors_over_pic_boundaries_flag
+        four(|| reader.unsigned_golomb())?;
+        self.max_num_reorder_frames = Some(reader.unsigned_golomb()?);
+        Some(())
     }
-    if reader.flag()? {
-        reader.unsigned_golomb()?; // chroma_sample_loc_type_top_field
-        reader.unsigned_golomb()?; // chroma_sample_loc_type_bottom_field
-    }
-    if reader.flag()? {
-        reader.skip(65)?; // timing
-    }
-    let nal_parameters = reader.flag()?;
-    if nal_parameters {
-        skip_hypothetical_reference_decoder(reader)?;
-    }
-    let vcl_parameters = reader.flag()?;
-    if vcl_parameters {
-        skip_hypothetical_reference_decoder(reader)?;
-    }
-    if nal_parameters || vcl_parameters {
-        reader.flag()?; // low_delay_hrd_flag
-    }
-    reader.flag()?; // pic_struct_present_flag
-    if !reader.flag()? {
-        return None;
-    }
-    reader.flag()?; // motion_vectors_over_pic_boundaries_flag
-    four(|| reader.unsigned_golomb())?;
-    reader.unsigned_golomb()
 }
 
 fn skip_hypothetical_reference_decoder(reader: &mut BitReader<'_>) -> Option<()> {
@@ -258,6 +290,7 @@ mod tests {
             let set = SequenceParameterSet::parse(&unit(hex)).unwrap();
             assert_eq!(set.profile_level_id(), id);
             assert_eq!((set.width, set.height), (1920, 1080));
+            assert_eq!((set.timing, set.frame_macroblocks_only), (Some((1, 60)), true));
             assert_eq!(set.max_num_reorder_frames, reorder);
             assert_eq!(set.reorders_pictures(), Some(reorder != Some(0)));
         }
