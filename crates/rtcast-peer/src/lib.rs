@@ -1,12 +1,31 @@
 //! The peer connection with the W3C's names, on tokio.
+//!
+//! [`PeerConnection`] is the W3C's `RTCPeerConnection`; [`Endpoint`] is the UDP port and the threads that any number of
+//! them share; [`Broadcast`] is one encoded stream for all of them.
 #![forbid(unsafe_code)]
 
 mod broadcast;
+mod endpoint;
+mod error;
+mod net;
+mod peer_connection;
 mod random;
 mod track;
 
 pub use broadcast::{Broadcast, FrameSubscription};
+pub use endpoint::{Endpoint, EndpointConfig, EndpointStats};
+pub use error::Error;
+pub use net::SocketCapabilities;
+pub use peer_connection::{
+    Configuration, EventStream, PeerConnection, PeerConnectionEvent, RemoteTrack, RtpSender, RtpTransceiver, TrackEvent,
+};
+pub use rtcast_proto::connection::{
+    ConnectionStats, IceGatheringState, PeerConnectionState, ReceiverReport, ReceiverStats, SenderReport, SenderStats,
+};
+pub use rtcast_proto::dtls::{Certificate, DtlsVersion};
+pub use rtcast_proto::ice::{IceTransportState, SelectedPair};
 pub use rtcast_proto::{
-    Bitrate, Codec, EncodedFrame, MediaKind, MediaTime, Mid, PayloadType, RtpCodec, SequenceNumber, Ssrc,
+    Bitrate, Codec, DescriptionError, Direction, EncodedFrame, IceCandidate, JsepConfig, MediaKind, MediaTime, Mid,
+    PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,
 };
 pub use track::MediaStreamTrack;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod connection;
 pub mod dtls;
 pub mod frame;
 pub mod ice;

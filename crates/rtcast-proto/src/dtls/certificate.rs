@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
+use crate::sdp::Fingerprint;
+
 /// Making a certificate failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot make a certificate: {0}")]
@@ -28,7 +30,10 @@ impl Certificate {
     pub fn generate() -> Result<Self, CertificateError> {
         let certificate = dimpl::certificate::generate_self_signed_certificate()
             .map_err(|error| CertificateError(error.to_string()))?;
-        let fingerprint = Fingerprint::of(HashFunction::Sha256, &certificate.certificate);
+        let fingerprint = Fingerprint {
+            algorithm: HashFunction::Sha256.name().to_owned(),
+            value: HashFunction::Sha256.digest(&certificate.certificate),
+        };
         Ok(Self { inner: Arc::new(certificate), fingerprint })
     }
 
@@ -80,49 +85,10 @@ impl HashFunction {
     }
 }
 
-/// The digest of a certificate, as `a=fingerprint` carries it (RFC 8122 §5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint {
-    function: String,
-    digest: Vec<u8>,
-}
-
-impl Fingerprint {
-    fn of(function: HashFunction, certificate: &[u8]) -> Self {
-        Self { function: function.name().to_owned(), digest: function.digest(certificate) }
-    }
-
-    /// A fingerprint from the name of its hash function and its digest.
-    pub fn new(function: &str, digest: Vec<u8>) -> Self {
-        Self { function: function.to_ascii_lowercase(), digest }
-    }
-
-    /// The name of the hash function, in lower case.
-    pub fn function(&self) -> &str {
-        &self.function
-    }
-
-    /// The digest.
-    pub fn digest(&self) -> &[u8] {
-        &self.digest
-    }
-
-    /// Whether a certificate in DER has this fingerprint; `None` if the hash function is not known here.
-    pub fn matches(&self, certificate: &[u8]) -> Option<bool> {
-        let function = HashFunction::ALL.into_iter().find(|function| function.name() == self.function)?;
-        Some(function.digest(certificate) == self.digest)
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.function)?;
-        for (index, byte) in self.digest.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ":" };
-            write!(f, "{separator}{byte:02X}")?;
-        }
-        Ok(())
-    }
+/// Whether a certificate in DER has this fingerprint; `None` if the hash function is not known here (RFC 8122 §5).
+pub(crate) fn fingerprint_matches(fingerprint: &Fingerprint, certificate: &[u8]) -> Option<bool> {
+    let function = HashFunction::ALL.into_iter().find(|function| function.name() == fingerprint.algorithm)?;
+    Some(function.digest(certificate) == fingerprint.value)
 }
 
 #[cfg(test)]
@@ -133,9 +99,9 @@ mod tests {
     fn a_certificate_matches_its_own_fingerprint_only() {
         let (one, other) = (Certificate::generate().unwrap(), Certificate::generate().unwrap());
         let der = &one.inner.certificate;
-        assert_eq!(one.fingerprint().matches(der), Some(true));
-        assert_eq!(other.fingerprint().matches(der), Some(false));
-        assert_eq!(Fingerprint::new("md5", vec![1]).matches(der), None);
-        assert_eq!(one.fingerprint().to_string().len(), "sha-256 ".len() + 32 * 3 - 1);
+        assert_eq!(fingerprint_matches(one.fingerprint(), der), Some(true));
+        assert_eq!(fingerprint_matches(other.fingerprint(), der), Some(false));
+        let unknown = Fingerprint { algorithm: "md5".to_owned(), value: vec![1] };
+        assert_eq!(fingerprint_matches(&unknown, der), None);
     }
 }

@@ -3,11 +3,13 @@
 mod certificate;
 mod dimpl_endpoint;
 
-pub use certificate::{Certificate, CertificateError, Fingerprint};
+pub(crate) use certificate::fingerprint_matches;
+pub use certificate::{Certificate, CertificateError};
 pub use dimpl_endpoint::DimplEndpoint;
 
 use std::time::Instant;
 
+pub use crate::jsep::DtlsRole;
 use crate::srtp::SrtpProfile;
 
 /// Which versions of DTLS to speak.
@@ -20,15 +22,6 @@ pub enum DtlsVersion {
     V1_2,
     /// 1.3 only.
     V1_3,
-}
-
-/// Who begins the handshake: W3C's `RTCDtlsRole`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DtlsRole {
-    /// Sends the ClientHello: `a=setup:active`.
-    Client,
-    /// Waits for it: `a=setup:passive`.
-    Server,
 }
 
 /// A failed association; it cannot be used again.

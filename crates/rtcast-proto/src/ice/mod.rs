@@ -2,4 +2,4 @@
 
 mod transport;
 
-pub use transport::{IceCredentials, IceError, IceRole, IceTransport, IceTransportState, SelectedPair};
+pub use transport::{IceCredentials, IceError, IceRole, IceTransport, IceTransportState, SelectedPair, username_of};

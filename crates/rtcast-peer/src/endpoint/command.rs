@@ -1,0 +1,170 @@
+//! What a shard is told from outside, and the handle that tells it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use mio::Waker;
+use rtcast_proto::PacketizedFrame;
+use rtcast_proto::connection::Connection;
+
+use super::Counters;
+use crate::broadcast::{BroadcastId, FrameSink};
+use crate::peer_connection::Shared;
+
+/// Frames that may wait for a shard. A shard that is so far behind loses whole frames, and its viewers go on with the
+/// next keyframe.
+const MAX_WAITING_FRAMES: usize = 512;
+
+/// Datagrams that may wait for a shard, forwarded by others.
+const MAX_WAITING_DATAGRAMS: usize = 4_096;
+
+/// The letters that name a shard in an ICE username fragment.
+const SHARD_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// A connection, unique in its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// Work on a connection, done on its shard's thread.
+pub(crate) type Work = Box<dyn FnOnce(&mut super::shard::Entry, Instant) + Send>;
+
+pub(super) enum Command {
+    Insert { id: ConnectionId, connection: Box<Connection>, shared: Arc<Shared> },
+    Call { id: ConnectionId, work: Work },
+    Frame { broadcast: BroadcastId, frame: Arc<PacketizedFrame> },
+    BroadcastEnded { broadcast: BroadcastId },
+    Datagram { remote: SocketAddr, local: SocketAddr, contents: Vec<u8> },
+    Stop,
+}
+
+/// A shard, from outside its thread. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ShardHandle {
+    inner: Arc<Mailbox>,
+}
+
+pub(super) struct Mailbox {
+    index: usize,
+    waker: Waker,
+    queue: Mutex<Queue>,
+    load: AtomicUsize,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Queue {
+    commands: VecDeque<Command>,
+    frames: usize,
+    datagrams: usize,
+    stopped: bool,
+}
+
+impl ShardHandle {
+    pub(super) fn new(index: usize, waker: Waker, counters: Arc<Counters>) -> Self {
+        let queue = Mutex::new(Queue::default());
+        Self { inner: Arc::new(Mailbox { index, waker, queue, load: AtomicUsize::new(0), counters }) }
+    }
+
+    /// How username fragments of this shard's connections begin.
+    pub(crate) fn username_prefix(&self) -> String {
+        char::from(SHARD_LETTERS[self.inner.index % SHARD_LETTERS.len()]).to_string()
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.inner.load.load(Ordering::Relaxed)
+    }
+
+    /// Hands a connection to the shard. Returns `false` if the shard has stopped.
+    pub(crate) fn insert(&self, id: ConnectionId, connection: Connection, shared: Arc<Shared>) -> bool {
+        self.inner.load.fetch_add(1, Ordering::Relaxed);
+        self.inner.push(Command::Insert { id, connection: Box::new(connection), shared })
+    }
+
+    /// Runs work on the connection. Returns `false` if the shard has stopped; work for a connection that is gone is
+    /// dropped.
+    pub(crate) fn call(&self, id: ConnectionId, work: Work) -> bool {
+        self.inner.push(Command::Call { id, work })
+    }
+
+    pub(crate) fn stop(&self) {
+        self.inner.push(Command::Stop);
+    }
+
+    pub(super) fn forward(&self, remote: SocketAddr, local: SocketAddr, contents: &[u8]) {
+        self.inner.push(Command::Datagram { remote, local, contents: contents.to_vec() });
+    }
+
+    pub(super) fn sink(&self) -> Arc<dyn FrameSink> {
+        Arc::clone(&self.inner) as Arc<dyn FrameSink>
+    }
+
+    pub(super) fn removed(&self) {
+        self.inner.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes everything that waits into `commands`.
+    pub(super) fn take(&self, commands: &mut VecDeque<Command>) {
+        let mut queue = self.inner.lock();
+        queue.frames = 0;
+        queue.datagrams = 0;
+        std::mem::swap(&mut queue.commands, commands);
+    }
+
+    /// Refuses everything from now on.
+    pub(super) fn shut(&self) {
+        let mut queue = self.inner.lock();
+        queue.stopped = true;
+        queue.commands.clear();
+    }
+}
+
+/// The shard that a username fragment names.
+pub(super) fn shard_of(username_fragment: &str) -> Option<usize> {
+    let first = username_fragment.bytes().next()?;
+    SHARD_LETTERS.iter().position(|letter| *letter == first)
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, command: Command) -> bool {
+        let wake = {
+            let mut queue = self.lock();
+            if queue.stopped {
+                return false;
+            }
+            match &command {
+                Command::Frame { .. } if queue.frames >= MAX_WAITING_FRAMES => {
+                    self.counters.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                    return true;
+                }
+                Command::Datagram { .. } if queue.datagrams >= MAX_WAITING_DATAGRAMS => return true,
+                Command::Frame { .. } => queue.frames += 1,
+                Command::Datagram { .. } => queue.datagrams += 1,
+                _ => {}
+            }
+            queue.commands.push_back(command);
+            queue.commands.len() == 1
+        };
+        if wake {
+            // The thread that waits is the only one that could have closed the poll, and it has not.
+            let _ = self.waker.wake();
+        }
+        true
+    }
+}
+
+impl FrameSink for Mailbox {
+    fn deliver(&self, broadcast: BroadcastId, frame: &Arc<PacketizedFrame>) {
+        self.push(Command::Frame { broadcast, frame: Arc::clone(frame) });
+    }
+
+    fn ended(&self, broadcast: BroadcastId) {
+        self.push(Command::BroadcastEnded { broadcast });
+    }
+}

@@ -1,0 +1,307 @@
+//! The endpoint: one UDP port for any number of connections, on a few threads.
+
+mod command;
+mod routes;
+mod shard;
+mod subscription;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rtcast_proto::connection::WallClock;
+use rtcast_proto::dtls::{Certificate, DtlsVersion};
+use tracing::info;
+
+use crate::net::{SocketCapabilities, UdpSocket, host_addresses};
+pub(crate) use command::{ConnectionId, ShardHandle};
+use routes::Routes;
+pub(crate) use shard::Entry;
+use shard::Shard;
+
+/// More shards than this would not find their letter in the ICE username fragment.
+const MAX_SHARDS: usize = 64;
+
+/// Seconds from 1900, where NTP's clock starts, to 1970.
+const NTP_OFFSET: u64 = 2_208_988_800;
+
+/// What an endpoint is made from.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// The address to bind. With an unspecified address (`0.0.0.0` or `[::]`) all addresses of the machine become
+    /// candidates; `0.0.0.0` binds IPv6 as well, on the same port, if the machine has it. Port 0 takes a free one.
+    /// Default: `0.0.0.0:0`.
+    pub address: SocketAddr,
+    /// How many threads share the connections; `None` for one per core. Default: `None`.
+    pub shards: Option<usize>,
+    /// Whether the kernel may cut long sends into datagrams where it can. Default: yes.
+    pub segmentation: bool,
+    /// The certificate of all connections; `None` makes one. Default: `None`.
+    pub certificate: Option<Certificate>,
+    /// The versions of DTLS to speak. Default: 1.2.
+    pub dtls_version: DtlsVersion,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            shards: None,
+            segmentation: true,
+            certificate: None,
+            dtls_version: DtlsVersion::V1_2,
+        }
+    }
+}
+
+/// Totals of all connections of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EndpointStats {
+    /// Connections that are not closed.
+    pub connections: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Bytes sent, without UDP and IP headers.
+    pub bytes_sent: u64,
+    /// System calls that it took.
+    pub send_calls: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Datagrams that the socket refused because its buffer was full or the path was gone.
+    pub send_errors: u64,
+    /// Frames that were dropped before any viewer because a thread could not keep up.
+    pub frames_dropped: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) connections: AtomicU64,
+    pub(crate) datagrams_sent: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
+    pub(crate) send_calls: AtomicU64,
+    pub(crate) datagrams_received: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) send_errors: AtomicU64,
+    pub(crate) frames_dropped: AtomicU64,
+}
+
+/// One UDP port that any number of peer connections share. Cheap to clone; when the last clone and the last connection
+/// are gone, its threads end.
+#[derive(Clone)]
+pub struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shards: Vec<ShardHandle>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    addresses: Vec<SocketAddr>,
+    local: SocketAddr,
+    certificate: Certificate,
+    dtls_version: DtlsVersion,
+    clock: WallClock,
+    capabilities: SocketCapabilities,
+    counters: Arc<Counters>,
+    next_id: AtomicU64,
+}
+
+impl Endpoint {
+    /// Binds the sockets and starts the threads.
+    ///
+    /// # Errors
+    /// What the system says, such as [`io::ErrorKind::AddrInUse`].
+    pub fn bind(config: EndpointConfig) -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let count = config.shards.unwrap_or(cores).clamp(1, MAX_SHARDS);
+        // A port that somebody else has must be noticed, which sharing would hide: the first socket is bound alone.
+        let probe = UdpSocket::bind(config.address, false)?;
+        let local = probe.local_address();
+        drop(probe);
+        let counters = Arc::new(Counters::default());
+        let routes = Arc::new(Routes::default());
+        let mut handles: Vec<ShardHandle> = Vec::with_capacity(count);
+        let mut shards = Vec::with_capacity(count);
+        let mut capabilities = None;
+        let mut addresses = Vec::new();
+        for index in 0..count {
+            let mut sockets = bind_all(local, count > 1)?;
+            for socket in &mut sockets {
+                if !config.segmentation {
+                    socket.disable_segmentation();
+                }
+                capabilities.get_or_insert_with(|| socket.capabilities());
+                if index == 0 {
+                    addresses.extend(host_addresses(socket.local_address()));
+                }
+            }
+            let (shard, handle) = Shard::new(index, sockets, Arc::clone(&counters), Arc::clone(&routes))?;
+            handles.push(handle);
+            shards.push(shard);
+        }
+        let threads = shards
+            .into_iter()
+            .enumerate()
+            .map(|(index, shard)| {
+                let peers = handles.clone();
+                thread::Builder::new().name(format!("rtcast-shard-{index}")).spawn(move || shard.run(&peers))
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let certificate = match config.certificate {
+            Some(certificate) => certificate,
+            None => Certificate::generate().map_err(io::Error::other)?,
+        };
+        let capabilities = capabilities.unwrap_or(SocketCapabilities {
+            send_segments: 1,
+            receive_segments: 1,
+            send_buffer: 0,
+            receive_buffer: 0,
+        });
+        info!(%local, shards = count, ?capabilities, "endpoint bound");
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shards: handles,
+                threads: Mutex::new(threads),
+                addresses,
+                local,
+                certificate,
+                dtls_version: config.dtls_version,
+                clock: wall_clock(),
+                capabilities,
+                counters,
+                next_id: AtomicU64::new(1),
+            }),
+        })
+    }
+
+    /// The endpoint that connections use which are given none: bound at the first use to a free port on all addresses,
+    /// and kept as long as somebody uses it.
+    ///
+    /// # Errors
+    /// What the system says of the socket.
+    pub(crate) fn shared() -> io::Result<Self> {
+        static SHARED: OnceLock<Mutex<std::sync::Weak<Inner>>> = OnceLock::new();
+        let slot = SHARED.get_or_init(Mutex::default);
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = slot.upgrade() {
+            return Ok(Self { inner });
+        }
+        let endpoint = Self::bind(EndpointConfig::default())?;
+        *slot = Arc::downgrade(&endpoint.inner);
+        Ok(endpoint)
+    }
+
+    /// The address that is bound; its port is the one in all candidates.
+    pub fn local_address(&self) -> SocketAddr {
+        self.inner.local
+    }
+
+    /// What the kernel can do for the sockets.
+    pub fn capabilities(&self) -> SocketCapabilities {
+        self.inner.capabilities
+    }
+
+    /// The number of threads.
+    pub fn shards(&self) -> usize {
+        self.inner.shards.len()
+    }
+
+    /// Totals of all connections.
+    pub fn stats(&self) -> EndpointStats {
+        let counters = &self.inner.counters;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EndpointStats {
+            connections: load(&counters.connections),
+            datagrams_sent: load(&counters.datagrams_sent),
+            bytes_sent: load(&counters.bytes_sent),
+            send_calls: load(&counters.send_calls),
+            datagrams_received: load(&counters.datagrams_received),
+            bytes_received: load(&counters.bytes_received),
+            send_errors: load(&counters.send_errors),
+            frames_dropped: load(&counters.frames_dropped),
+        }
+    }
+
+    /// Says goodbye to all peers, closes the sockets and ends the threads. Closing twice is fine.
+    pub async fn close(&self) {
+        for shard in &self.inner.shards {
+            shard.stop();
+        }
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || join(threads));
+        // The threads end at once; should one hang, the caller does not hang with it.
+        let _ = tokio::time::timeout(Duration::from_secs(1), joined).await;
+    }
+
+    pub(crate) fn certificate(&self) -> &Certificate {
+        &self.inner.certificate
+    }
+
+    pub(crate) fn dtls_version(&self) -> DtlsVersion {
+        self.inner.dtls_version
+    }
+
+    pub(crate) fn clock(&self) -> WallClock {
+        self.inner.clock
+    }
+
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.inner.addresses
+    }
+
+    pub(crate) fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.inner.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The shard with the fewest connections.
+    pub(crate) fn least_loaded(&self) -> &ShardHandle {
+        // There is at least one shard.
+        self.inner.shards.iter().min_by_key(|shard| shard.load()).unwrap_or(&self.inner.shards[0])
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("local", &self.inner.local).field("shards", &self.inner.shards.len()).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            shard.stop();
+        }
+        let threads = std::mem::take(self.threads.get_mut().unwrap_or_else(PoisonError::into_inner));
+        // The last handle may be dropped on a shard's own thread, which cannot wait for itself.
+        let own = thread::current().id();
+        join(threads.into_iter().filter(|thread| thread.thread().id() != own).collect());
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A thread that panicked has said so itself.
+        let _ = thread.join();
+    }
+}
+
+/// The sockets of one shard: the address, and for `0.0.0.0` the same port on IPv6 where the machine has it.
+fn bind_all(local: SocketAddr, shared: bool) -> io::Result<Vec<UdpSocket>> {
+    let mut sockets = vec![UdpSocket::bind(local, shared)?];
+    if local.is_ipv4() && local.ip().is_unspecified() {
+        let address = SocketAddr::from(([0u16; 8], local.port()));
+        sockets.extend(UdpSocket::bind(address, shared));
+    }
+    Ok(sockets)
+}
+
+fn wall_clock() -> WallClock {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    WallClock { instant: Instant::now(), ntp_time: (since.as_secs() + NTP_OFFSET) << 32 | fraction }
+}

@@ -1,0 +1,477 @@
+//! A shard: one thread with its sockets, its timers and its connections.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque, hash_map};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use rtcast_proto::PacketizedFrame;
+use rtcast_proto::connection::{Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch};
+use rtcast_proto::ice::username_of;
+use rtcast_proto::jsep::TransceiverId;
+use tracing::{debug, warn};
+
+use super::Counters;
+use super::command::{Command, ConnectionId, ShardHandle, shard_of};
+use super::routes::Routes;
+use super::subscription::Subscription;
+use crate::broadcast::BroadcastId;
+use crate::net::{ReceivedDatagrams, UdpSocket};
+use crate::peer_connection::Shared;
+use crate::track::MediaStreamTrack;
+
+const WAKER: Token = Token(usize::MAX);
+
+/// The batch is sent when it holds so many datagrams: large enough that the work between two system calls stays in the
+/// cache, small enough that the first viewers do not wait for the last.
+const FLUSH_AT: usize = 128;
+
+/// Receives in a row before the thread looks at its other duties.
+const RECEIVES_IN_A_ROW: usize = 64;
+
+/// A thread that has nothing to do wakes up this often all the same.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A connection and what the shard knows of it.
+pub(crate) struct Entry {
+    pub(crate) connection: Connection,
+    shared: Arc<Shared>,
+    senders: Vec<SenderEntry>,
+    remotes: Vec<SocketAddr>,
+    scheduled: Option<Instant>,
+    dirty: bool,
+}
+
+struct SenderEntry {
+    transceiver: TransceiverId,
+    track: MediaStreamTrack,
+    subscription: Option<Subscription>,
+}
+
+impl Entry {
+    /// What the connection's handles share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Sets or takes away the track that a transceiver sends. Frames flow once the connection can carry them.
+    pub(crate) fn set_track(&mut self, transceiver: TransceiverId, track: Option<MediaStreamTrack>) {
+        self.senders.retain(|sender| sender.transceiver != transceiver);
+        if let Some(track) = track {
+            self.senders.push(SenderEntry { transceiver, track, subscription: None });
+        }
+    }
+}
+
+pub(super) struct Shard {
+    index: usize,
+    poll: Poll,
+    sockets: Vec<UdpSocket>,
+    handle: ShardHandle,
+    counters: Arc<Counters>,
+    routes: Arc<Routes>,
+    connections: HashMap<ConnectionId, Entry>,
+    usernames: HashMap<String, ConnectionId>,
+    remotes: HashMap<SocketAddr, ConnectionId>,
+    viewers: HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
+    timers: BinaryHeap<Reverse<(Instant, ConnectionId)>>,
+    dirty: Vec<ConnectionId>,
+    batch: TransmitBatch,
+    stopping: bool,
+}
+
+impl Shard {
+    pub(super) fn new(
+        index: usize,
+        mut sockets: Vec<UdpSocket>,
+        counters: Arc<Counters>,
+        routes: Arc<Routes>,
+    ) -> io::Result<(Self, ShardHandle)> {
+        let poll = Poll::new()?;
+        for (token, socket) in sockets.iter_mut().enumerate() {
+            poll.registry().register(socket.source(), Token(token), Interest::READABLE)?;
+        }
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let handle = ShardHandle::new(index, waker, Arc::clone(&counters));
+        let shard = Self {
+            index,
+            poll,
+            sockets,
+            handle: handle.clone(),
+            counters,
+            routes,
+            connections: HashMap::new(),
+            usernames: HashMap::new(),
+            remotes: HashMap::new(),
+            viewers: HashMap::new(),
+            timers: BinaryHeap::new(),
+            dirty: Vec::new(),
+            batch: TransmitBatch::default(),
+            stopping: false,
+        };
+        Ok((shard, handle))
+    }
+
+    /// Runs until it is stopped.
+    pub(super) fn run(mut self, peers: &[ShardHandle]) {
+        let mut events = Events::with_capacity(64);
+        let mut received = ReceivedDatagrams::default();
+        let mut commands = VecDeque::new();
+        while !self.stopping {
+            let wait = self.next_timer().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            if let Err(error) = self.poll.poll(&mut events, Some(wait))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                warn!(%error, "the shard cannot wait for its sockets and ends");
+                break;
+            }
+            self.handle.take(&mut commands);
+            for command in commands.drain(..) {
+                self.handle_command(command);
+            }
+            for event in &events {
+                if let Some(socket) = self.sockets.get(event.token().0).map(|_| event.token().0) {
+                    self.receive(socket, &mut received, peers);
+                }
+            }
+            self.fire_timers();
+            self.settle();
+            self.flush();
+        }
+        self.shut_down();
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Insert { id, connection, shared } => {
+                self.usernames.insert(connection.username_fragment().to_owned(), id);
+                self.counters.connections.fetch_add(1, Ordering::Relaxed);
+                let entry = Entry {
+                    connection: *connection,
+                    shared,
+                    senders: Vec::new(),
+                    remotes: Vec::new(),
+                    scheduled: None,
+                    dirty: false,
+                };
+                self.connections.insert(id, entry);
+            }
+            Command::Call { id, work } => {
+                if let Some(entry) = self.connections.get_mut(&id) {
+                    work(entry, now);
+                    self.mark(id);
+                    // The caller expects what it asked for to be on its way, and frames behind it to see the effect.
+                    self.settle();
+                }
+            }
+            Command::Frame { broadcast, frame } => self.fan_out(now, broadcast, &frame),
+            Command::BroadcastEnded { broadcast } => {
+                for (id, transceiver) in self.viewers.remove(&broadcast).unwrap_or_default() {
+                    if let Some(entry) = self.connections.get_mut(&id) {
+                        entry.senders.iter_mut().filter(|sender| sender.transceiver == transceiver).for_each(
+                            |sender| {
+                                sender.subscription = None;
+                            },
+                        );
+                    }
+                }
+            }
+            Command::Datagram { remote, local, mut contents } => {
+                self.handle_datagram(now, remote, local, &mut contents);
+            }
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    /// One frame to all its viewers here.
+    fn fan_out(&mut self, now: Instant, broadcast: BroadcastId, frame: &Arc<PacketizedFrame>) {
+        let Some(viewers) = self.viewers.get(&broadcast) else { return };
+        for &(id, transceiver) in viewers {
+            let Some(entry) = self.connections.get_mut(&id) else { continue };
+            let Some(sender) = entry.senders.iter_mut().find(|sender| sender.transceiver == transceiver) else {
+                continue;
+            };
+            let Some(subscription) = &mut sender.subscription else { continue };
+            subscription.deliver(&mut entry.connection, transceiver, frame);
+            while !entry.connection.poll_transmit(now, &mut self.batch) {
+                send(&self.sockets, &mut self.batch, &self.counters);
+            }
+            if self.batch.len() >= FLUSH_AT {
+                send(&self.sockets, &mut self.batch, &self.counters);
+            }
+            if !entry.dirty && entry.connection.needs_attention(now) {
+                entry.dirty = true;
+                self.dirty.push(id);
+            }
+        }
+    }
+
+    fn receive(&mut self, socket: usize, received: &mut ReceivedDatagrams, peers: &[ShardHandle]) {
+        for _ in 0..RECEIVES_IN_A_ROW {
+            match self.sockets[socket].receive(received) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP message about some peer shows up as an error of the socket; the next call goes on.
+                Err(error) => {
+                    debug!(%error, "a receive failed");
+                    continue;
+                }
+            }
+            let now = Instant::now();
+            let local = self.sockets[socket].local_address();
+            received.for_each(|remote, ip, datagram| {
+                let local = SocketAddr::new(ip.unwrap_or(local.ip()), local.port());
+                count(&self.counters.datagrams_received, 1);
+                count(&self.counters.bytes_received, datagram.len());
+                match self.owner(remote, datagram) {
+                    Some(owner) if owner != self.index => {
+                        if let Some(peer) = peers.get(owner) {
+                            peer.forward(remote, local, datagram);
+                        }
+                    }
+                    _ => self.handle_datagram(now, remote, local, datagram),
+                }
+            });
+        }
+        // More is waiting; the poll reports only changes, so it is asked to report once more.
+        let token = Token(socket);
+        if let Err(error) = self.poll.registry().reregister(self.sockets[socket].source(), token, Interest::READABLE) {
+            warn!(%error, "a socket cannot be polled any more");
+        }
+    }
+
+    /// The shard that a datagram is for: the one that knows its sender, or the one that its STUN username names.
+    fn owner(&self, remote: SocketAddr, datagram: &[u8]) -> Option<usize> {
+        if self.remotes.contains_key(&remote) {
+            return Some(self.index);
+        }
+        match username_of(datagram) {
+            Some(username) => shard_of(username),
+            None => self.routes.owner(remote),
+        }
+    }
+
+    fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
+        let named = username_of(contents).and_then(|username| self.usernames.get(username)).copied();
+        let Some(id) = named.or_else(|| self.remotes.get(&remote).copied()) else { return };
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents });
+        self.mark(id);
+    }
+
+    fn mark(&mut self, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&id)
+            && !entry.dirty
+        {
+            entry.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Lets every connection that was touched send, tell and set its timer.
+    fn settle(&mut self) {
+        while let Some(id) = self.dirty.pop() {
+            let now = Instant::now();
+            let Some(entry) = self.connections.get_mut(&id) else { continue };
+            entry.dirty = false;
+            while let Some(event) = entry.connection.poll_event() {
+                handle_event(entry, id, event, &self.handle, &mut self.viewers);
+            }
+            let mut before = self.batch.runs();
+            while !entry.connection.poll_transmit(now, &mut self.batch) {
+                send(&self.sockets, &mut self.batch, &self.counters);
+                before = 0;
+            }
+            // Whoever we send to may answer; STUN responses carry no name to find the connection by.
+            for transmit in self.batch.iter().skip(before) {
+                let remote = transmit.destination;
+                if let hash_map::Entry::Vacant(vacant) = self.remotes.entry(remote) {
+                    vacant.insert(id);
+                    self.routes.learn(remote, self.index);
+                    entry.remotes.push(remote);
+                }
+            }
+            if self.batch.len() >= FLUSH_AT {
+                send(&self.sockets, &mut self.batch, &self.counters);
+            }
+            entry.shared.update(&entry.connection);
+            if entry.connection.is_closed() || entry.connection.connection_state() == PeerConnectionState::Closed {
+                self.remove(id);
+                continue;
+            }
+            if let Some(at) = entry.connection.poll_timeout()
+                && entry.scheduled.is_none_or(|scheduled| at < scheduled)
+            {
+                entry.scheduled = Some(at);
+                self.timers.push(Reverse((at, id)));
+            }
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn fire_timers(&mut self) {
+        let now = Instant::now();
+        while let Some(&Reverse((at, id))) = self.timers.peek() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            let Some(entry) = self.connections.get_mut(&id) else { continue };
+            // An entry that was scheduled anew leaves its old timers behind; only the latest counts.
+            if entry.scheduled != Some(at) {
+                continue;
+            }
+            entry.scheduled = None;
+            if entry.connection.poll_timeout().is_some_and(|due| due <= now) {
+                entry.connection.handle_timeout(now);
+            }
+            self.mark(id);
+        }
+    }
+
+    fn remove(&mut self, id: ConnectionId) {
+        let Some(mut entry) = self.connections.remove(&id) else { return };
+        let now = Instant::now();
+        entry.connection.close(now);
+        while !entry.connection.poll_transmit(now, &mut self.batch) {
+            send(&self.sockets, &mut self.batch, &self.counters);
+        }
+        while let Some(event) = entry.connection.poll_event() {
+            entry.shared.event(event);
+        }
+        self.usernames.remove(entry.connection.username_fragment());
+        for remote in &entry.remotes {
+            self.remotes.remove(remote);
+            self.routes.forget(*remote);
+        }
+        for sender in &entry.senders {
+            leave(&mut self.viewers, id, sender);
+        }
+        entry.shared.update(&entry.connection);
+        entry.shared.ended();
+        self.handle.removed();
+        self.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn flush(&mut self) {
+        send(&self.sockets, &mut self.batch, &self.counters);
+    }
+
+    fn shut_down(&mut self) {
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.remove(id);
+        }
+        self.flush();
+        self.handle.shut();
+    }
+}
+
+fn handle_event(
+    entry: &mut Entry,
+    id: ConnectionId,
+    event: ConnectionEvent,
+    handle: &ShardHandle,
+    viewers: &mut HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
+) {
+    match event {
+        ConnectionEvent::SendersChanged | ConnectionEvent::MediaReady => {
+            choose_renditions(entry, id, handle, viewers);
+        }
+        ConnectionEvent::KeyframeRequested { transceiver } => {
+            let sender = entry.senders.iter().find(|sender| sender.transceiver == transceiver);
+            if let Some(subscription) = sender.and_then(|sender| sender.subscription.as_ref()) {
+                subscription.broadcast().request_keyframe();
+            }
+        }
+        event => entry.shared.event(event),
+    }
+}
+
+/// Gives every sender the first rendition of its track that its peer can take, and joins it once media can flow.
+pub(super) fn choose_renditions(
+    entry: &mut Entry,
+    id: ConnectionId,
+    handle: &ShardHandle,
+    viewers: &mut HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
+) {
+    let ready = entry.connection.selected_pair().is_some()
+        && entry.connection.connection_state() == PeerConnectionState::Connected;
+    let connection = &mut entry.connection;
+    for sender in &mut entry.senders {
+        let transceiver = sender.transceiver;
+        let chosen = connection.negotiated_sender(transceiver).and_then(|media| {
+            sender.track.renditions().iter().find(|rendition| media.send_codec_for(rendition.codec()).is_some())
+        });
+        let Some(rendition) = chosen.cloned() else {
+            connection.select_codec(transceiver, None);
+            leave(viewers, id, sender);
+            sender.subscription = None;
+            continue;
+        };
+        connection.select_codec(transceiver, Some(rendition.codec()));
+        let joined = sender.subscription.as_ref().is_some_and(|joined| joined.broadcast().id() == rendition.id());
+        if joined || !ready {
+            continue;
+        }
+        leave(viewers, id, sender);
+        sender.subscription = None;
+        sender.subscription = Some(Subscription::join(&rendition, handle.sink(), connection, transceiver));
+        viewers.entry(rendition.id()).or_default().push((id, transceiver));
+    }
+}
+
+fn leave(
+    viewers: &mut HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
+    id: ConnectionId,
+    sender: &SenderEntry,
+) {
+    let Some(subscription) = &sender.subscription else { return };
+    let broadcast = subscription.broadcast().id();
+    if let Some(list) = viewers.get_mut(&broadcast) {
+        list.retain(|viewer| *viewer != (id, sender.transceiver));
+        if list.is_empty() {
+            viewers.remove(&broadcast);
+        }
+    }
+}
+
+fn send(sockets: &[UdpSocket], batch: &mut TransmitBatch, counters: &Counters) {
+    if batch.is_empty() {
+        return;
+    }
+    let (mut datagrams, mut bytes, mut calls, mut errors) = (0, 0, 0, 0);
+    for transmit in batch.iter() {
+        let socket = sockets.iter().find(|socket| socket.local_address().is_ipv4() == transmit.destination.is_ipv4());
+        match socket.map(|socket| socket.send(&transmit)) {
+            Some(Ok(made)) => {
+                datagrams += transmit.datagrams().len();
+                bytes += transmit.contents.len();
+                calls += made;
+            }
+            // The socket's buffer is full or the path is gone. What is lost here is repaired like any other loss.
+            Some(Err(error)) => {
+                debug!(%error, destination = %transmit.destination, "a run of datagrams was not sent");
+                errors += transmit.datagrams().len();
+            }
+            None => errors += 1,
+        }
+    }
+    batch.clear();
+    count(&counters.datagrams_sent, datagrams);
+    count(&counters.bytes_sent, bytes);
+    count(&counters.send_calls, calls);
+    count(&counters.send_errors, errors);
+}
+
+fn count(counter: &AtomicU64, by: usize) {
+    counter.fetch_add(by as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,50 @@
+//! What can go wrong with a peer connection.
+
+use std::io;
+
+use rtcast_proto::DescriptionError;
+use rtcast_proto::dtls::CertificateError;
+
+/// An error of a peer connection. [`name`](Self::name) is the W3C's name of the exception.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A description or candidate was refused, or the call does not fit the state. Nothing has changed.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// The connection is closed.
+    #[error("the peer connection is closed; make a new one")]
+    Closed,
+    /// The track or transceiver belongs to another connection or is gone.
+    #[error("{what} is not part of this connection; use one that it returned")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The operating system refused a socket or a thread.
+    #[error("cannot open the media socket: {0}; check the address and whether the port is free")]
+    Io(#[from] io::Error),
+    /// No certificate could be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+impl Error {
+    /// The W3C's name of the exception, such as `InvalidStateError`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Description(error) => error.name(),
+            Self::Closed => "InvalidStateError",
+            Self::NotFound { .. } => "InvalidAccessError",
+            Self::Io(_) | Self::Certificate(_) => "OperationError",
+        }
+    }
+
+    /// What to do about it, apart from the text that says what happened.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Description(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

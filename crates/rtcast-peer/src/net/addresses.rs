@@ -1,0 +1,48 @@
+//! The addresses under which this machine can be reached.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Host candidates for a socket: its own address, or all of the machine's if it is bound to the unspecified address.
+///
+/// RFC 8445 §5.1.1.1: loopback addresses are left out, unless nothing else is there or the socket is bound to one.
+/// Loopback is kept here as the last choice because browsers on this very machine may have no other network.
+pub(crate) fn host_addresses(bound: SocketAddr) -> Vec<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let mut addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|interface| interface.ip())
+        .filter(|ip| ip.is_ipv4() == bound.is_ipv4() && is_usable(*ip))
+        .collect();
+    addresses.sort_by_key(|ip| (ip.is_loopback(), *ip));
+    addresses.dedup();
+    addresses.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
+}
+
+/// RFC 8445 §5.1.1.1 leaves out deprecated and link-local IPv6 addresses; they need a zone that SDP cannot carry.
+fn is_usable(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_unspecified() && !is_link_local(ip) && ip.to_ipv4_mapped().is_none(),
+    }
+}
+
+const fn is_link_local(ip: Ipv6Addr) -> bool {
+    ip.segments()[0] & 0xffc0 == 0xfe80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_address_stands_for_itself_and_the_unspecified_one_for_all() {
+        let bound: SocketAddr = "127.0.0.1:5".parse().unwrap();
+        assert_eq!(host_addresses(bound), [bound]);
+        let all = host_addresses("0.0.0.0:7".parse().unwrap());
+        assert!(all.contains(&"127.0.0.1:7".parse().unwrap()), "{all:?}");
+        assert!(all.iter().all(|address| address.is_ipv4() && address.port() == 7));
+    }
+}

@@ -1,0 +1,137 @@
+//! Events, as a stream and as callbacks.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use rtcast_proto::connection::{IceGatheringState, PeerConnectionState};
+use rtcast_proto::ice::IceTransportState;
+use rtcast_proto::{IceCandidate, SignalingState};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{PeerConnection, RemoteTrack};
+
+/// Something that happened to a connection, by the W3C's names.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum PeerConnectionEvent {
+    /// `connectionstatechange`.
+    ConnectionStateChange(PeerConnectionState),
+    /// `iceconnectionstatechange`.
+    IceConnectionStateChange(IceTransportState),
+    /// `icegatheringstatechange`.
+    IceGatheringStateChange(IceGatheringState),
+    /// `signalingstatechange`.
+    SignalingStateChange(SignalingState),
+    /// `icecandidate`; `None` after the last one.
+    IceCandidate(Option<IceCandidate>),
+    /// `negotiationneeded`.
+    NegotiationNeeded,
+    /// `track`.
+    Track(TrackEvent),
+}
+
+/// W3C's `RTCTrackEvent`.
+#[derive(Debug, Clone)]
+pub struct TrackEvent {
+    /// The track.
+    pub track: RemoteTrack,
+    /// The streams that it belongs to.
+    pub stream_ids: Vec<String>,
+}
+
+/// The events of a connection from the moment it was asked for; ends with the connection. A reader that lags far behind
+/// loses the oldest.
+pub struct EventStream {
+    next: Pin<Box<dyn Future<Output = NextEvent> + Send>>,
+}
+
+type Receiver = broadcast::Receiver<PeerConnectionEvent>;
+
+/// An event, and the receiver to await the following one with.
+type NextEvent = (Option<PeerConnectionEvent>, Option<Receiver>);
+
+impl EventStream {
+    fn new(receiver: Option<Receiver>) -> Self {
+        Self { next: Box::pin(next_event(receiver)) }
+    }
+
+    /// The next event; `None` after the end of the connection.
+    pub async fn recv(&mut self) -> Option<PeerConnectionEvent> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+impl Stream for EventStream {
+    type Item = PeerConnectionEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PeerConnectionEvent>> {
+        self.next.as_mut().poll(context).map(|(event, receiver)| {
+            self.next = Box::pin(next_event(receiver));
+            event
+        })
+    }
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStream").finish_non_exhaustive()
+    }
+}
+
+async fn next_event(receiver: Option<Receiver>) -> NextEvent {
+    let Some(mut receiver) = receiver else { return (None, None) };
+    loop {
+        match receiver.recv().await {
+            Ok(event) => return (Some(event), Some(receiver)),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return (None, None),
+        }
+    }
+}
+
+impl PeerConnection {
+    /// The events from now on.
+    pub fn events(&self) -> EventStream {
+        EventStream::new(self.inner.shared.subscribe())
+    }
+
+    /// Calls `callback` for every track that the peer sends from now on. The callback runs on a task that ends with the
+    /// connection. To be called within a tokio runtime.
+    pub fn on_track(&self, mut callback: impl FnMut(TrackEvent) + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::Track(event) = event {
+                callback(event);
+            }
+        });
+    }
+
+    /// Calls `callback` for every candidate from now on, and with `None` after the last one. The callback runs on a task
+    /// that ends with the connection. To be called within a tokio runtime.
+    pub fn on_ice_candidate(&self, mut callback: impl FnMut(Option<IceCandidate>) + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::IceCandidate(candidate) = event {
+                callback(candidate);
+            }
+        });
+    }
+
+    /// Calls `callback` whenever `connection_state` changes from now on. The callback runs on a task that ends with the
+    /// connection. To be called within a tokio runtime.
+    pub fn on_connection_state_change(&self, mut callback: impl FnMut(PeerConnectionState) + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::ConnectionStateChange(state) = event {
+                callback(state);
+            }
+        });
+    }
+
+    fn on_event(&self, mut callback: impl FnMut(PeerConnectionEvent) + Send + 'static) {
+        let mut events = self.events();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                callback(event);
+            }
+        });
+    }
+}

@@ -1,0 +1,91 @@
+//! Offers, answers and candidates.
+
+use rtcast_proto::connection::{IceGatheringState, PeerConnectionState};
+use rtcast_proto::ice::IceTransportState;
+use rtcast_proto::{IceCandidate, SessionDescription, SignalingState};
+
+use super::PeerConnection;
+use crate::error::Error;
+
+impl PeerConnection {
+    /// Makes an offer of what this side wants to send and receive.
+    ///
+    /// # Errors
+    /// [`Error::Description`] if the state forbids it, [`Error::Closed`] after the end.
+    pub async fn create_offer(&self) -> Result<SessionDescription, Error> {
+        Ok(self.call(|entry, _| entry.connection.create_offer()).await??)
+    }
+
+    /// Makes an answer to the peer's offer.
+    ///
+    /// # Errors
+    /// [`Error::Description`] if there is no offer to answer, [`Error::Closed`] after the end.
+    pub async fn create_answer(&self) -> Result<SessionDescription, Error> {
+        Ok(self.call(|entry, _| entry.connection.create_answer()).await??)
+    }
+
+    /// Puts an offer or answer of ours into force. With `None` the fitting one is made.
+    ///
+    /// # Errors
+    /// [`Error::Description`], which names the mistake; nothing has changed then. [`Error::Closed`] after the end.
+    pub async fn set_local_description(&self, description: impl Into<Option<SessionDescription>>) -> Result<(), Error> {
+        let description = description.into();
+        let set = self.call(move |entry, now| {
+            let result = entry.connection.set_local_description(now, description);
+            entry.shared().update_descriptions(&entry.connection);
+            result
+        });
+        Ok(set.await??)
+    }
+
+    /// Takes the peer's offer or answer.
+    ///
+    /// # Errors
+    /// [`Error::Description`], which names the mistake; nothing has changed then. [`Error::Closed`] after the end.
+    pub async fn set_remote_description(&self, description: SessionDescription) -> Result<(), Error> {
+        let set = self.call(move |entry, now| {
+            let result = entry.connection.set_remote_description(now, &description);
+            entry.shared().update_descriptions(&entry.connection);
+            result
+        });
+        Ok(set.await??)
+    }
+
+    /// Takes a candidate of the peer; an empty one says that no more come.
+    ///
+    /// # Errors
+    /// [`Error::Description`] if it is damaged or there is no remote description yet, [`Error::Closed`] after the end.
+    pub async fn add_ice_candidate(&self, candidate: IceCandidate) -> Result<(), Error> {
+        Ok(self.call(move |entry, now| entry.connection.add_ice_candidate(now, &candidate)).await??)
+    }
+
+    /// The local description, pending or else current, with the candidates known by now; `None` before the first.
+    pub fn local_description(&self) -> Option<SessionDescription> {
+        self.inner.shared.snapshot().local.clone()
+    }
+
+    /// The remote description, pending or else current; `None` before the first.
+    pub fn remote_description(&self) -> Option<SessionDescription> {
+        self.inner.shared.snapshot().remote.clone()
+    }
+
+    /// How the connection as a whole stands.
+    pub fn connection_state(&self) -> PeerConnectionState {
+        self.inner.shared.snapshot().connection
+    }
+
+    /// How ICE stands.
+    pub fn ice_connection_state(&self) -> IceTransportState {
+        self.inner.shared.snapshot().ice
+    }
+
+    /// Whether all candidates are known.
+    pub fn ice_gathering_state(&self) -> IceGatheringState {
+        self.inner.shared.snapshot().gathering
+    }
+
+    /// Where the exchange of descriptions stands.
+    pub fn signaling_state(&self) -> SignalingState {
+        self.inner.shared.snapshot().signaling
+    }
+}

@@ -1,0 +1,319 @@
+//! One peer connection as a state machine: descriptions in, datagrams in and out, frames in and out.
+//!
+//! Five verbs drive it. [`Connection::handle_input`] takes a datagram, [`Connection::handle_timeout`] the time; after
+//! either, and after any other call that changes something, the caller empties [`Connection::poll_transmit`] and
+//! [`Connection::poll_event`] and asks [`Connection::poll_timeout`] when to come back.
+
+mod batch;
+mod event;
+mod feedback;
+mod inbound;
+mod negotiation;
+mod pacer;
+mod random;
+mod receiver;
+mod sender;
+mod state;
+mod stats;
+mod transport;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use crate::dtls::{Certificate, DtlsVersion};
+use crate::frame::PacketizedFrame;
+use crate::ice::{IceCredentials, SelectedPair};
+use crate::jsep::{Jsep, JsepConfig, NegotiatedMedia, TransceiverId};
+use crate::rtcp::RtcpWriter;
+use crate::rtp::RtpPacket;
+use crate::sdp::Candidate;
+use crate::types::Bitrate;
+
+use pacer::Pacer;
+use random::Random;
+use receiver::RtpReceiver;
+use sender::{RtpSender, Stopped};
+use transport::{Received, Transport};
+
+pub use batch::{Transmit, TransmitBatch};
+pub use event::ConnectionEvent;
+pub use receiver::ReceiverStats;
+pub use sender::SenderStats;
+pub use state::{IceGatheringState, PeerConnectionState};
+pub use stats::{ConnectionStats, ReceiverReport, SenderReport};
+pub use transport::DtlsTransportState;
+
+/// What a connection may send at once, and how fast what exceeds it may follow. An ordinary frame leaves whole; what a
+/// late joiner catches up with is spread, so that the peer's socket buffer holds it.
+const PACER_BURST: u64 = 128 * 1024;
+const PACER_BYTES_PER_SECOND: u64 = 12_500_000;
+
+/// Time between reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The relation of the process's clock to the wall clock.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    /// A moment by the process's clock.
+    pub instant: Instant,
+    /// The same moment as 32.32 fixed-point seconds since 1900.
+    pub ntp_time: u64,
+}
+
+impl WallClock {
+    /// The wall-clock time of a moment, as 32.32 fixed-point seconds since 1900.
+    pub fn ntp_time(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.instant);
+        let fraction = (u128::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+        self.ntp_time.wrapping_add(since.as_secs() << 32).wrapping_add(fraction as u64)
+    }
+}
+
+/// What a connection is made from.
+#[derive(Debug, Clone)]
+pub struct ConnectionConfig {
+    /// The certificate; connections may share one.
+    pub certificate: Certificate,
+    /// The versions of DTLS to speak.
+    pub dtls_version: DtlsVersion,
+    /// The codecs and header extensions.
+    pub jsep: JsepConfig,
+    /// How our ICE username fragment begins, by which whoever owns the socket finds the connection.
+    pub username_prefix: String,
+    /// Unpredictable bytes, different for every connection.
+    pub seed: [u8; 32],
+    /// The wall clock, for sender reports.
+    pub clock: WallClock,
+}
+
+/// A datagram that came in.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// The peer's address.
+    pub source: SocketAddr,
+    /// Our address that it came to.
+    pub destination: SocketAddr,
+    /// The bytes; decrypted in place.
+    pub contents: &'a mut [u8],
+}
+
+/// One peer connection.
+pub struct Connection {
+    jsep: Jsep,
+    transport: Transport,
+    credentials: IceCredentials,
+    candidates: Vec<Candidate>,
+    certificate: Certificate,
+    clock: WallClock,
+    random: Random,
+    senders: Vec<SenderSlot>,
+    receivers: Vec<RtpReceiver>,
+    pacer: Pacer,
+    paced_until: Option<Instant>,
+    next_report: Option<Instant>,
+    rtcp: RtcpWriter,
+    events: VecDeque<ConnectionEvent>,
+    observed: state::Observed,
+    closing: bool,
+    next_sender: usize,
+    estimate: Option<Bitrate>,
+}
+
+struct SenderSlot {
+    transceiver: TransceiverId,
+    sender: RtpSender,
+    media: Option<NegotiatedMedia>,
+}
+
+impl Connection {
+    /// A connection without transceivers and addresses.
+    pub fn new(config: ConnectionConfig) -> Self {
+        let mut random = Random::new(config.seed);
+        let credentials = IceCredentials::from_random(&config.username_prefix, random.bytes());
+        Self {
+            jsep: Jsep::new(config.jsep, random.bytes()),
+            transport: Transport::new(&credentials, config.certificate.clone(), config.dtls_version),
+            credentials,
+            candidates: Vec::new(),
+            certificate: config.certificate,
+            clock: config.clock,
+            random,
+            senders: Vec::new(),
+            receivers: Vec::new(),
+            pacer: Pacer::new(PACER_BYTES_PER_SECOND, PACER_BURST),
+            paced_until: None,
+            next_report: None,
+            rtcp: RtcpWriter::default(),
+            events: VecDeque::new(),
+            observed: state::Observed::default(),
+            closing: false,
+            next_sender: 0,
+            estimate: None,
+        }
+    }
+
+    /// The fragment by which the peer's STUN messages name this connection.
+    pub fn username_fragment(&self) -> &str {
+        &self.credentials.username_fragment
+    }
+
+    /// Takes a datagram. Anything may come; what is not authentic changes nothing.
+    pub fn handle_input(&mut self, now: Instant, datagram: Datagram<'_>) {
+        let Datagram { source, destination, contents } = datagram;
+        match self.transport.handle_datagram(now, source, destination, contents) {
+            Received::Nothing => {}
+            Received::Rtp { index, length } => match contents.get(..length).map(RtpPacket::parse) {
+                Some(Ok(packet)) => self.handle_rtp(now, index, &packet),
+                _ => debug!("an authentic packet is no RTP"),
+            },
+            Received::Rtcp { length } => {
+                if let Some(compound) = contents.get(..length) {
+                    self.handle_rtcp(now, compound);
+                }
+            }
+        }
+        self.after(now);
+    }
+
+    /// Tells the time, when [`poll_timeout`](Self::poll_timeout) asked for it.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.transport.handle_timeout(now);
+        if self.paced_until.is_some_and(|until| until <= now) {
+            self.paced_until = None;
+        }
+        self.drive_receivers(now);
+        if self.next_report.is_some_and(|at| at <= now) {
+            self.send_reports(now);
+        }
+        self.after(now);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; to be asked again after every other call.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        let receivers = self.receivers.iter().filter_map(RtpReceiver::poll_timeout).min();
+        [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers].into_iter().flatten().min()
+    }
+
+    /// Writes what is to be sent into `batch`. Returns `false` if the batch became full: then it is sent, cleared, and
+    /// this is called again.
+    pub fn poll_transmit(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        if !self.transport.poll_transmit(batch) {
+            return false;
+        }
+        if self.paced_until.is_some_and(|until| until > now) {
+            return true;
+        }
+        let Some(pair) = self.transport.media_pair() else { return true };
+        let Some(srtp) = self.transport.srtp() else { return true };
+        let available = self.pacer.available(now);
+        let mut budget = available;
+        let mut outcome = Stopped::Done;
+        // Whoever was interrupted goes on first, so that sound is not starved by a long picture or the reverse.
+        for turn in 0..self.senders.len() {
+            let at = (self.next_sender + turn) % self.senders.len();
+            let slot = &mut self.senders[at];
+            if !slot.sender.has_work() {
+                continue;
+            }
+            let first_frame = slot.sender.stats().frames_sent == 0;
+            outcome = slot.sender.poll_transmit(now, pair, srtp, batch, &mut budget);
+            if first_frame && slot.sender.stats().frames_sent > 0 {
+                // The first report follows the first frame at once, for the receiver aligns sound and pictures by it.
+                self.next_report = Some(now);
+            }
+            if outcome != Stopped::Done {
+                self.next_sender = if outcome == Stopped::BatchFull { at } else { (at + 1) % self.senders.len() };
+                break;
+            }
+        }
+        self.pacer.consume(available - budget);
+        match outcome {
+            Stopped::Done => true,
+            Stopped::BatchFull => false,
+            Stopped::Paced(bytes) => {
+                self.paced_until = Some(now + self.pacer.wait_for(bytes.max(16 * 1024)));
+                true
+            }
+        }
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<ConnectionEvent> {
+        self.events.pop_front()
+    }
+
+    /// Queues a frame on a sender; `timestamp` is its time in ticks of the RTP clock, usually the frame's own. Ignored
+    /// unless the frame's codec is the one chosen by [`select_codec`](Self::select_codec). To be followed by
+    /// [`poll_transmit`](Self::poll_transmit).
+    pub fn send_frame(&mut self, transceiver: TransceiverId, frame: &Arc<PacketizedFrame>, timestamp: i64) {
+        if self.transport.media_pair().is_none() {
+            return;
+        }
+        let Some(slot) = self.senders.iter_mut().find(|slot| slot.transceiver == transceiver) else { return };
+        if slot.sender.enqueue(frame, timestamp) {
+            self.events.push_back(ConnectionEvent::KeyframeRequested { transceiver });
+        }
+    }
+
+    /// Whether, after frames were sent, there is more to do than to send: an event waits, or a timer was set anew.
+    pub fn needs_attention(&self, now: Instant) -> bool {
+        !self.events.is_empty() || self.paced_until.is_some() || self.next_report.is_some_and(|at| at <= now)
+    }
+
+    /// Says goodbye: RTCP BYE and the DTLS alert are queued, then nothing follows. The caller empties
+    /// [`poll_transmit`](Self::poll_transmit) once more. Closing twice is fine.
+    pub fn close(&mut self, now: Instant) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        self.send_goodbye();
+        self.transport.close_dtls(now);
+        self.jsep.close();
+        self.next_report = None;
+        self.paced_until = None;
+        self.receivers.clear();
+        self.after(now);
+    }
+
+    fn handle_rtp(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>) {
+        // RFC 8843 §9.2: a source that is known, else the m-line that the packet names, else the only one that has the
+        // payload type.
+        let by_source = self.receivers.iter().position(|receiver| receiver.has_source(packet.ssrc));
+        let by_name = || self.receivers.iter().position(|receiver| receiver.is_named_by(packet));
+        let by_type = || {
+            let mut takers = self.receivers.iter().enumerate().filter(|(_, taker)| taker.takes(packet.payload_type));
+            match (takers.next(), takers.next()) {
+                (Some((at, _)), None) => Some(at),
+                _ => None,
+            }
+        };
+        let Some(at) = by_source.or_else(by_name).or_else(by_type) else { return };
+        self.receivers[at].handle_packet(now, index, packet);
+        self.drive_receivers(now);
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub const fn is_closed(&self) -> bool {
+        self.closing
+    }
+
+    /// The addresses that media takes, once there are any.
+    pub fn selected_pair(&self) -> Option<SelectedPair> {
+        self.transport.ice.selected_pair()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("username_fragment", &self.credentials.username_fragment)
+            .field("state", &self.connection_state())
+            .finish_non_exhaustive()
+    }
+}

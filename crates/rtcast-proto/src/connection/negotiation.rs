@@ -1,0 +1,366 @@
+//! Descriptions: JSEP's outcome applied to transport, senders and receivers.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tracing::debug;
+
+use super::receiver::RtpReceiver;
+use super::sender::{RtpSender, SendEncoding};
+use super::state::IceGatheringState;
+use super::{Connection, ConnectionEvent, SenderSlot};
+use crate::ice::{IceCredentials, IceRole};
+use crate::jsep::{
+    LocalTransport, MID_EXTENSION, Negotiated, NegotiatedMedia, Outcome, SignalingState, Transceiver, TransceiverId,
+    TransceiverInit,
+};
+use crate::rtp::ExtensionWriter;
+use crate::sdp::{Candidate, DescriptionError, IceCandidate, SdpType, SessionDescription};
+use crate::types::MediaKind;
+use crate::{Codec, RtpCodec};
+
+impl Connection {
+    /// Adds an address of ours as a host candidate. Addresses that cannot be candidates are left out.
+    pub fn add_local_address(&mut self, address: SocketAddr) {
+        let candidate = self.transport.ice.add_local_host(address).map_err(|error| error.to_string());
+        match candidate.and_then(|text| text.parse::<Candidate>().map_err(|error| error.to_string())) {
+            Ok(candidate) => self.candidates.push(candidate),
+            Err(error) => debug!(%address, %error, "an address was left out"),
+        }
+    }
+
+    /// W3C's `addTrack`: sends a track on a transceiver of its kind that has none and never sent, else on a new one.
+    ///
+    /// # Errors
+    /// If the track is being sent already, or the connection is closed.
+    pub fn add_track(
+        &mut self,
+        kind: MediaKind,
+        track_id: &str,
+        stream_ids: &[String],
+    ) -> Result<TransceiverId, DescriptionError> {
+        let id = self.jsep.add_track(kind, track_id, stream_ids)?;
+        self.sync_senders();
+        self.check_negotiation_needed();
+        Ok(id)
+    }
+
+    /// W3C's `removeTrack`.
+    ///
+    /// # Errors
+    /// If there is no such transceiver, or the connection is closed.
+    pub fn remove_track(&mut self, transceiver: TransceiverId) -> Result<(), DescriptionError> {
+        self.jsep.remove_track(transceiver)?;
+        self.check_negotiation_needed();
+        Ok(())
+    }
+
+    /// W3C's `addTransceiver`.
+    pub fn add_transceiver(&mut self, kind: MediaKind, init: TransceiverInit) -> TransceiverId {
+        let id = self.jsep.add_transceiver(kind, init);
+        self.sync_senders();
+        self.check_negotiation_needed();
+        id
+    }
+
+    /// The transceivers in the order of their making.
+    pub fn transceivers(&self) -> &[Transceiver] {
+        self.jsep.transceivers()
+    }
+
+    /// Chooses codecs and their order for the next negotiation: W3C's `setCodecPreferences`.
+    ///
+    /// # Errors
+    /// If a codec is not among the capabilities, or the transceiver is stopped.
+    pub fn set_codec_preferences(
+        &mut self,
+        transceiver: TransceiverId,
+        codecs: &[RtpCodec],
+    ) -> Result<(), DescriptionError> {
+        self.jsep.set_codec_preferences(transceiver, codecs)
+    }
+
+    /// W3C's `createOffer`.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub fn create_offer(&mut self) -> Result<SessionDescription, DescriptionError> {
+        let transport = self.local_transport();
+        self.jsep.create_offer(&transport)
+    }
+
+    /// W3C's `createAnswer`.
+    ///
+    /// # Errors
+    /// If there is no offer to answer.
+    pub fn create_answer(&mut self) -> Result<SessionDescription, DescriptionError> {
+        let transport = self.local_transport();
+        self.jsep.create_answer(&transport)
+    }
+
+    /// W3C's `setLocalDescription`; without a description it makes the fitting one.
+    ///
+    /// # Errors
+    /// [`DescriptionError`]; nothing has changed then.
+    pub fn set_local_description(
+        &mut self,
+        now: Instant,
+        description: Option<SessionDescription>,
+    ) -> Result<(), DescriptionError> {
+        let description = match description {
+            Some(description) => description,
+            // W3C webrtc §4.4.2: an answer if an offer of the peer waits, else an offer.
+            None => match self.signaling_state() {
+                SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer => self.create_answer()?,
+                _ => self.create_offer()?,
+            },
+        };
+        let outcome = self.jsep.set_local_description(&description)?;
+        if description.sdp_type() == SdpType::Offer && self.jsep.current_local_description().is_none() {
+            // RFC 8445 §6.1.1: whoever makes the first offer controls.
+            self.transport.ice.set_role(IceRole::Controlling);
+        }
+        self.apply(now, &outcome);
+        if description.sdp_type() != SdpType::Rollback {
+            self.tell_candidates();
+        }
+        self.after(now);
+        Ok(())
+    }
+
+    /// W3C's `setRemoteDescription`.
+    ///
+    /// # Errors
+    /// [`DescriptionError`]; nothing has changed then.
+    pub fn set_remote_description(
+        &mut self,
+        now: Instant,
+        description: &SessionDescription,
+    ) -> Result<(), DescriptionError> {
+        let first = self.jsep.current_remote_description().is_none();
+        let outcome = self.jsep.set_remote_description(description)?;
+        self.sync_senders();
+        if first
+            && description.sdp_type() == SdpType::Offer
+            && let Some(transport) = &outcome.remote_transport
+        {
+            // RFC 8445 §6.1.1: towards a lite agent the full one controls, whoever offers.
+            let role = if transport.ice.lite { IceRole::Controlling } else { IceRole::Controlled };
+            self.transport.ice.set_role(role);
+            self.add_remote_candidates(&transport.candidates);
+        }
+        self.apply(now, &outcome);
+        self.after(now);
+        Ok(())
+    }
+
+    /// W3C's `addIceCandidate`. Candidates of other transports, and names that only the peer's network can resolve, are
+    /// ignored: the peer's own checks make those paths known.
+    ///
+    /// # Errors
+    /// [`DescriptionError`] if the text is damaged, names no m-line of the description, or comes before it.
+    pub fn add_ice_candidate(&mut self, now: Instant, candidate: &IceCandidate) -> Result<(), DescriptionError> {
+        let Some(remote) = self.jsep.remote_description() else {
+            return Err(DescriptionError::State {
+                operation: "add a candidate",
+                state: self.signaling_state(),
+                hint: "candidates belong to a remote description; set it first".into(),
+            });
+        };
+        if candidate.is_end_of_candidates() {
+            return Ok(());
+        }
+        check_media_line(remote, candidate)?;
+        let parsed: Candidate = candidate.candidate.parse()?;
+        self.add_remote_candidates(&[parsed]);
+        self.transport.handle_timeout(now);
+        self.after(now);
+        Ok(())
+    }
+
+    /// W3C's `localDescription`, with the candidates known by now.
+    pub fn local_description(&self) -> Option<SessionDescription> {
+        self.jsep.local_description(&self.local_transport())
+    }
+
+    /// W3C's `remoteDescription`.
+    pub fn remote_description(&self) -> Option<SessionDescription> {
+        self.jsep.remote_description().cloned()
+    }
+
+    /// Those of a track's codecs that are configured here, in their order, in the form that
+    /// [`set_codec_preferences`](Self::set_codec_preferences) takes; behind them all other codecs of the kind.
+    pub fn sendable_codecs(&self, codecs: &[RtpCodec]) -> Vec<RtpCodec> {
+        let Some(kind) = codecs.first().map(|codec| codec.codec.kind()) else { return Vec::new() };
+        let configured = || self.jsep.config().codecs.iter().map(|capability| &capability.codec);
+        let mut sorted: Vec<RtpCodec> = Vec::new();
+        for codec in codecs {
+            sorted.extend(
+                configured()
+                    .filter(|known| known.codec == codec.codec && !sorted.contains(known))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
+        }
+        let rest: Vec<RtpCodec> =
+            configured().filter(|known| known.codec.kind() == kind && !sorted.contains(known)).cloned().collect();
+        sorted.extend(rest);
+        sorted
+    }
+
+    /// What was negotiated for a sender, `None` before that and while it may not send.
+    pub fn negotiated_sender(&self, transceiver: TransceiverId) -> Option<&NegotiatedMedia> {
+        let slot = self.senders.iter().find(|slot| slot.transceiver == transceiver)?;
+        slot.media.as_ref().filter(|media| media.direction.sends())
+    }
+
+    /// Chooses what a sender sends from now on: the negotiated entry that can carry a stream of this codec. Returns
+    /// whether there is one; with `None` it stops sending.
+    pub fn select_codec(&mut self, transceiver: TransceiverId, codec: Option<&RtpCodec>) -> bool {
+        let Some(slot) = self.senders.iter_mut().find(|slot| slot.transceiver == transceiver) else { return false };
+        let media = slot.media.as_ref().filter(|media| media.direction.sends());
+        let entry = codec.zip(media).and_then(|(codec, media)| media.send_codec_for(codec).map(|entry| (media, entry)));
+        let Some((media, entry)) = entry else {
+            slot.sender.set_encoding(None, Vec::new());
+            return false;
+        };
+        let mut extension = ExtensionWriter::default();
+        if let Some(id) = media.send_extension(MID_EXTENSION) {
+            extension.push(id, media.mid.as_str().as_bytes());
+        }
+        let encoding =
+            SendEncoding { codec: entry.codec.codec, payload_type: entry.payload_type, rtx_payload_type: entry.rtx };
+        slot.sender.set_encoding(Some(encoding), extension.finish());
+        true
+    }
+
+    /// The codec that a sender sends now.
+    pub fn sending_codec(&self, transceiver: TransceiverId) -> Option<Codec> {
+        let slot = self.senders.iter().find(|slot| slot.transceiver == transceiver)?;
+        slot.sender.encoding().map(|encoding| encoding.codec)
+    }
+
+    fn local_transport(&self) -> LocalTransport {
+        LocalTransport {
+            ice_ufrag: self.credentials.username_fragment.clone(),
+            ice_pwd: self.credentials.password.clone(),
+            ice_lite: false,
+            fingerprints: vec![self.certificate.fingerprint().clone()],
+            candidates: self.candidates.clone(),
+            end_of_candidates: true,
+        }
+    }
+
+    fn add_remote_candidates(&mut self, candidates: &[Candidate]) {
+        for candidate in candidates {
+            if let Err(error) = self.transport.ice.add_remote_candidate(&candidate.to_string()) {
+                debug!(%error, "a candidate was ignored");
+            }
+        }
+    }
+
+    fn apply(&mut self, now: Instant, outcome: &Outcome) {
+        if let Some(negotiated) = &outcome.negotiated {
+            self.apply_negotiated(now, negotiated);
+        }
+        for track in &outcome.tracks_added {
+            self.events.push_back(ConnectionEvent::Track(track.clone()));
+        }
+        for transceiver in &outcome.tracks_removed {
+            self.events.push_back(ConnectionEvent::TrackMuted(*transceiver));
+        }
+        self.check_negotiation_needed();
+    }
+
+    fn apply_negotiated(&mut self, now: Instant, negotiated: &Negotiated) {
+        let remote = &negotiated.transport;
+        self.transport.ice.set_remote_credentials(&IceCredentials {
+            username_fragment: remote.ice.ufrag.clone(),
+            password: remote.ice.pwd.clone(),
+        });
+        self.add_remote_candidates(&remote.candidates);
+        self.transport.start_dtls(now, negotiated.dtls_role, remote.fingerprints.clone());
+        self.transport.handle_timeout(now);
+
+        for slot in &mut self.senders {
+            slot.media = negotiated.media.iter().find(|media| media.transceiver == slot.transceiver).cloned();
+            if slot.media.as_ref().is_none_or(|media| !media.direction.sends()) {
+                slot.sender.set_encoding(None, Vec::new());
+            }
+        }
+        let receiving = |media: &&NegotiatedMedia| media.direction.receives();
+        self.receivers.retain(|receiver| {
+            negotiated.media.iter().filter(receiving).any(|media| media.transceiver == receiver.transceiver())
+        });
+        for media in negotiated.media.iter().filter(receiving) {
+            match self.receivers.iter_mut().find(|receiver| receiver.transceiver() == media.transceiver) {
+                Some(receiver) => receiver.update(media),
+                None => self.receivers.push(RtpReceiver::new(media)),
+            }
+        }
+        self.events.push_back(ConnectionEvent::SendersChanged);
+    }
+
+    /// Gives every transceiver its sender.
+    fn sync_senders(&mut self) {
+        for transceiver in self.jsep.transceivers() {
+            let id = transceiver.id();
+            if self.senders.iter().all(|slot| slot.transceiver != id) {
+                let sender = RtpSender::new(&mut self.random, transceiver.ssrc(), transceiver.rtx_ssrc());
+                self.senders.push(SenderSlot { transceiver: id, sender, media: None });
+            }
+        }
+    }
+
+    /// All candidates are known from the start, so they are told at once, and then that there are no more.
+    fn tell_candidates(&mut self) {
+        if self.observed.gathering == IceGatheringState::Complete {
+            return;
+        }
+        self.observed.gathering = IceGatheringState::Complete;
+        let first = self.jsep.transceivers().iter().find(|transceiver| transceiver.media_line() == Some(0));
+        let mid = first.and_then(Transceiver::mid).map(ToString::to_string);
+        for candidate in &self.candidates {
+            self.events.push_back(ConnectionEvent::IceCandidate(Some(IceCandidate {
+                candidate: format!("candidate:{candidate}").replace("candidate:candidate:", "candidate:"),
+                sdp_mid: mid.clone(),
+                sdp_m_line_index: Some(0),
+                username_fragment: Some(self.credentials.username_fragment.clone()),
+            })));
+        }
+        self.events.push_back(ConnectionEvent::IceCandidate(None));
+        self.events.push_back(ConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete));
+    }
+
+    fn check_negotiation_needed(&mut self) {
+        if self.jsep.negotiation_needed() && !self.events.contains(&ConnectionEvent::NegotiationNeeded) {
+            self.events.push_back(ConnectionEvent::NegotiationNeeded);
+        }
+    }
+}
+
+/// W3C webrtc §4.4.2 addIceCandidate: a candidate names an m-line of the remote description.
+fn check_media_line(remote: &SessionDescription, candidate: &IceCandidate) -> Result<(), DescriptionError> {
+    let media = &remote.session().media;
+    let known = match (&candidate.sdp_mid, candidate.sdp_m_line_index) {
+        (Some(mid), _) => media.iter().any(|media| media.mid.as_ref().is_some_and(|known| known.as_str() == mid)),
+        (None, Some(index)) => usize::from(index) < media.len(),
+        (None, None) => {
+            return Err(DescriptionError::argument(
+                "the candidate names no m-line".to_owned(),
+                "give `sdpMid` or `sdpMLineIndex`, as the other side sent them",
+            ));
+        }
+    };
+    if known {
+        return Ok(());
+    }
+    let line = candidate.sdp_mid.clone().map_or_else(
+        || format!("number {}", candidate.sdp_m_line_index.unwrap_or_default()),
+        |mid| format!("with the mid {mid:?}"),
+    );
+    Err(DescriptionError::argument(
+        format!("the candidate is for the m-line {line}, which the remote description does not have"),
+        "pass `sdpMid` and `sdpMLineIndex` on unchanged, and only to the connection that they are for",
+    ))
+}

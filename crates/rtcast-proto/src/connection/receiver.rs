@@ -1,0 +1,182 @@
+//! The receiving half of a transceiver: from packets to frames, with requests for what is lost.
+
+use std::time::{Duration, Instant};
+
+use super::stats::ReceiverReport;
+use crate::codec::Codec;
+use crate::frame::EncodedFrame;
+use crate::jsep::{MID_EXTENSION, NegotiatedMedia, TransceiverId};
+use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
+use crate::rtp::{RtpPacket, extensions};
+use crate::types::{PayloadType, SequenceNumber, Ssrc};
+
+use super::inbound::InboundStream;
+
+/// Streams that one m-line may have at a time: the peer's current one and one that it replaced.
+const MAX_STREAMS: usize = 2;
+
+/// Counters of a receiver, as W3C's `RTCInboundRtpStreamStats` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ReceiverStats {
+    /// The stream.
+    pub ssrc: Option<Ssrc>,
+    /// The codec of the latest packet.
+    pub codec: Option<Codec>,
+    /// Packets received, retransmissions included.
+    pub packets_received: u64,
+    /// Payload bytes received.
+    pub bytes_received: u64,
+    /// Packets received as retransmissions.
+    pub retransmitted_packets_received: u64,
+    /// Packets expected and not received.
+    pub packets_lost: i64,
+    /// The interarrival jitter.
+    pub jitter: Duration,
+    /// Whole frames handed on.
+    pub frames_received: u64,
+    /// Keyframes among them.
+    pub key_frames_received: u64,
+    /// Requests for lost packets sent.
+    pub nack_count: u64,
+    /// Picture loss indications sent.
+    pub pli_count: u64,
+}
+
+/// What a payload type means here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Media(Codec),
+    Retransmission(Codec),
+}
+
+pub(super) struct RtpReceiver {
+    media: NegotiatedMedia,
+    payload_types: Vec<(PayloadType, Meaning)>,
+    streams: Vec<InboundStream>,
+}
+
+impl RtpReceiver {
+    pub(super) fn new(media: &NegotiatedMedia) -> Self {
+        let mut receiver = Self { media: media.clone(), payload_types: Vec::new(), streams: Vec::new() };
+        receiver.update(media);
+        receiver
+    }
+
+    /// Takes the result of a new negotiation; streams that go on keep their state.
+    pub(super) fn update(&mut self, media: &NegotiatedMedia) {
+        self.media = media.clone();
+        self.payload_types.clear();
+        for entry in &media.receive_codecs {
+            self.payload_types.push((entry.payload_type, Meaning::Media(entry.codec.codec)));
+            if let Some(rtx) = entry.rtx {
+                self.payload_types.push((rtx, Meaning::Retransmission(entry.codec.codec)));
+            }
+        }
+    }
+
+    pub(super) const fn transceiver(&self) -> TransceiverId {
+        self.media.transceiver
+    }
+
+    /// Whether this source is announced for, or was seen on, this m-line.
+    pub(super) fn has_source(&self, ssrc: Ssrc) -> bool {
+        self.streams.iter().any(|stream| stream.ssrc() == ssrc || stream.rtx_ssrc() == Some(ssrc))
+            || self.media.remote_sources.iter().any(|source| source.ssrc == ssrc || source.rtx == Some(ssrc))
+    }
+
+    /// Whether the packet's header extension names this m-line.
+    pub(super) fn is_named_by(&self, packet: &RtpPacket<'_>) -> bool {
+        let Some((profile, block)) = packet.extension else { return false };
+        let Some(id) = self.media.receive_extension(MID_EXTENSION) else { return false };
+        extensions(profile, block).any(|(found, value)| found == id && value == self.media.mid.as_str().as_bytes())
+    }
+
+    /// Whether this payload type is negotiated here.
+    pub(super) fn takes(&self, payload_type: PayloadType) -> bool {
+        self.meaning(payload_type).is_some()
+    }
+
+    pub(super) fn handle_packet(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>) {
+        match self.meaning(packet.payload_type) {
+            None => {}
+            Some(Meaning::Media(codec)) => {
+                let rtx = self.media.remote_sources.iter().find(|source| source.ssrc == packet.ssrc);
+                let rtx = rtx.and_then(|source| source.rtx);
+                let nack =
+                    self.media.receive_codecs.iter().any(|entry| entry.codec.codec == codec && entry.rtx.is_some())
+                        || self.nacks(codec);
+                let at = match self.streams.iter().position(|stream| stream.ssrc() == packet.ssrc) {
+                    Some(at) => at,
+                    None => {
+                        if self.streams.len() >= MAX_STREAMS {
+                            self.streams.remove(0);
+                        }
+                        self.streams.push(InboundStream::new(packet.ssrc, rtx, codec, nack));
+                        self.streams.len() - 1
+                    }
+                };
+                self.streams[at].handle_packet(now, index, codec, packet);
+            }
+            Some(Meaning::Retransmission(codec)) => {
+                // RFC 4588 §4: the original sequence number stands before the original payload.
+                let Some((head, payload)) = packet.payload.split_first_chunk() else { return };
+                let original = SequenceNumber(u16::from_be_bytes(*head));
+                let announced =
+                    self.media.remote_sources.iter().find(|source| source.rtx == Some(packet.ssrc)).map(|s| s.ssrc);
+                let stream = self.streams.iter_mut().rev().find(|stream| match announced {
+                    Some(ssrc) => stream.ssrc() == ssrc,
+                    None => stream.rtx_ssrc().is_none_or(|rtx| rtx == packet.ssrc),
+                });
+                if let Some(stream) = stream {
+                    stream.handle_retransmission(now, original, codec, packet, payload);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_sender_report(&mut self, now: Instant, ssrc: Ssrc, info: &SenderInfo) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc() == ssrc) {
+            stream.handle_sender_report(now, info);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for stream in &mut self.streams {
+            stream.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(InboundStream::poll_timeout).min()
+    }
+
+    /// Writes requests for lost packets and for keyframes.
+    pub(super) fn write_feedback(&mut self, now: Instant, sender: Ssrc, rtcp: &mut RtcpWriter) {
+        for stream in &mut self.streams {
+            stream.write_feedback(now, sender, rtcp);
+        }
+    }
+
+    pub(super) fn report_blocks(&mut self, now: Instant) -> Vec<ReportBlock> {
+        self.streams.iter_mut().filter_map(|stream| stream.report_block(now)).collect()
+    }
+
+    /// The next whole frame.
+    pub(super) fn pop_frame(&mut self) -> Option<EncodedFrame> {
+        self.streams.iter_mut().find_map(InboundStream::pop_frame)
+    }
+
+    pub(super) fn report(&self) -> ReceiverReport {
+        let stats = self.streams.last().map(InboundStream::stats).unwrap_or_default();
+        ReceiverReport { transceiver: self.media.transceiver, stats }
+    }
+
+    fn nacks(&self, codec: Codec) -> bool {
+        let nack = crate::sdp::RtcpFeedback::Nack;
+        self.media.receive_codecs.iter().any(|entry| entry.codec.codec == codec && entry.feedback.contains(&nack))
+    }
+
+    fn meaning(&self, payload_type: PayloadType) -> Option<Meaning> {
+        self.payload_types.iter().find(|(known, _)| *known == payload_type).map(|(_, meaning)| *meaning)
+    }
+}

@@ -1,0 +1,326 @@
+//! ICE, DTLS and SRTP of one connection: from datagrams to plain RTP and RTCP, and back.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tracing::{debug, warn};
+
+use super::batch::TransmitBatch;
+use crate::dtls::{
+    Certificate, DimplEndpoint, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches,
+};
+use crate::ice::{IceCredentials, IceTransport, IceTransportState, SelectedPair};
+use crate::sdp::Fingerprint;
+use crate::srtp::SrtpSession;
+
+/// DTLS datagrams that come before the handshake can begin are kept: a lost ClientHello costs the viewer its
+/// retransmission. More than one flight is never needed.
+const MAX_EARLY_PACKETS: usize = 8;
+
+/// Control datagrams that wait for the socket; older ones give way, for each has a retransmission of its own.
+const MAX_QUEUED: usize = 64;
+
+/// Addresses that have proven by STUN that they belong to the peer.
+const MAX_KNOWN_REMOTES: usize = 16;
+
+/// W3C's `RTCDtlsTransportState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DtlsTransportState {
+    /// Not started.
+    #[default]
+    New,
+    /// The handshake goes on.
+    Connecting,
+    /// Keys are there.
+    Connected,
+    /// Ended by either side.
+    Closed,
+    /// The handshake failed, or the certificate was not the announced one.
+    Failed,
+}
+
+/// What a datagram held.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Nothing for the layers above.
+    Nothing,
+    /// A plain RTP packet of that length at the start of the buffer, with its 48-bit index.
+    Rtp { index: u64, length: usize },
+    /// Plain RTCP of that length at the start of the buffer.
+    Rtcp { length: usize },
+}
+
+pub(super) struct Transport {
+    pub(super) ice: IceTransport,
+    dtls: Option<Box<dyn DtlsEndpoint>>,
+    dtls_state: DtlsTransportState,
+    dtls_timeout: Option<Instant>,
+    failure: Option<String>,
+    role: Option<DtlsRole>,
+    fingerprints: Vec<Fingerprint>,
+    early: Vec<Vec<u8>>,
+    known_remotes: Vec<SocketAddr>,
+    srtp: Option<SrtpSession>,
+    queue: VecDeque<(SelectedPair, Vec<u8>)>,
+    certificate: Certificate,
+    version: DtlsVersion,
+}
+
+impl Transport {
+    pub(super) fn new(credentials: &IceCredentials, certificate: Certificate, version: DtlsVersion) -> Self {
+        Self {
+            ice: IceTransport::new(credentials),
+            dtls: None,
+            dtls_state: DtlsTransportState::New,
+            dtls_timeout: None,
+            failure: None,
+            role: None,
+            fingerprints: Vec::new(),
+            early: Vec::new(),
+            known_remotes: Vec::new(),
+            srtp: None,
+            queue: VecDeque::new(),
+            certificate,
+            version,
+        }
+    }
+
+    /// Starts DTLS once the peer's role and fingerprints are known; later calls only renew the fingerprints.
+    pub(super) fn start_dtls(&mut self, now: Instant, role: DtlsRole, fingerprints: Vec<Fingerprint>) {
+        self.fingerprints = fingerprints;
+        if self.dtls.is_some() || self.dtls_state != DtlsTransportState::New {
+            return;
+        }
+        self.role = Some(role);
+        match DimplEndpoint::new(role, self.version, &self.certificate, now) {
+            Ok(endpoint) => {
+                self.dtls = Some(Box::new(endpoint));
+                self.dtls_state = DtlsTransportState::Connecting;
+                for packet in std::mem::take(&mut self.early) {
+                    self.handle_dtls(now, &packet);
+                }
+                self.drive_dtls(now);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    pub(super) const fn dtls_state(&self) -> DtlsTransportState {
+        self.dtls_state
+    }
+
+    pub(super) const fn srtp(&self) -> Option<&SrtpSession> {
+        self.srtp.as_ref()
+    }
+
+    /// The pair that media takes, once it can be protected.
+    pub(super) fn media_pair(&self) -> Option<SelectedPair> {
+        if self.srtp.is_none() || self.dtls_state != DtlsTransportState::Connected {
+            return None;
+        }
+        self.ice.selected_pair()
+    }
+
+    /// Why the transport failed.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    pub(super) fn dtls_version(&self) -> Option<&'static str> {
+        self.dtls.as_ref()?.version()
+    }
+
+    /// RFC 7983 §7: the first byte tells what a datagram is.
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: SocketAddr,
+        bytes: &mut [u8],
+    ) -> Received {
+        if self.ice.state() == IceTransportState::Closed {
+            return Received::Nothing;
+        }
+        match bytes.first() {
+            Some(0..=3) => {
+                if self.ice.handle_packet(now, remote, local, bytes)
+                    && !self.known_remotes.contains(&remote)
+                    && self.known_remotes.len() < MAX_KNOWN_REMOTES
+                {
+                    self.known_remotes.push(remote);
+                }
+                self.drive_dtls(now);
+                Received::Nothing
+            }
+            Some(20..=63) => {
+                if self.known_remotes.contains(&remote) {
+                    self.handle_dtls(now, bytes);
+                    self.drive_dtls(now);
+                } else if self.early.len() < MAX_EARLY_PACKETS
+                    && matches!(self.dtls_state, DtlsTransportState::New | DtlsTransportState::Connecting)
+                {
+                    self.early.push(bytes.to_vec());
+                }
+                Received::Nothing
+            }
+            Some(128..=191) => self.unprotect(bytes),
+            _ => Received::Nothing,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        self.drive_dtls(now);
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        [self.ice.poll_timeout(), self.dtls_timeout].into_iter().flatten().min()
+    }
+
+    /// Moves waiting control datagrams into the batch. Returns `false` if it became full.
+    pub(super) fn poll_transmit(&mut self, batch: &mut TransmitBatch) -> bool {
+        while let Some((pair, bytes)) = self.ice.poll_transmit() {
+            self.enqueue(pair, bytes);
+        }
+        while let Some((pair, bytes)) = self.queue.front() {
+            if !batch.push(*pair, bytes) {
+                return false;
+            }
+            self.queue.pop_front();
+        }
+        true
+    }
+
+    /// Protects an RTCP compound and queues it; dropped while there are no keys or no pair.
+    pub(super) fn send_rtcp(&mut self, compound: &[u8]) {
+        let (Some(pair), Some(srtp)) = (self.ice.selected_pair(), &mut self.srtp) else { return };
+        let mut out = Vec::with_capacity(compound.len() + srtp.profile().rtcp_overhead());
+        match srtp.protect_rtcp(compound, &mut out) {
+            Ok(()) => self.enqueue(pair, out),
+            Err(error) => debug!(%error, "an RTCP packet could not be protected"),
+        }
+    }
+
+    /// Queues the closing alert; ICE goes on until [`end`](Self::end), so that it leaves.
+    pub(super) fn close_dtls(&mut self, now: Instant) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.close();
+        }
+        self.drive_dtls(now);
+        self.dtls_state = DtlsTransportState::Closed;
+        self.dtls_timeout = None;
+    }
+
+    fn enqueue(&mut self, pair: SelectedPair, bytes: Vec<u8>) {
+        if self.queue.len() >= MAX_QUEUED {
+            self.queue.pop_front();
+        }
+        self.queue.push_back((pair, bytes));
+    }
+
+    fn unprotect(&mut self, bytes: &mut [u8]) -> Received {
+        let Some(srtp) = &mut self.srtp else { return Received::Nothing };
+        // RFC 5761 §4: with RTP and RTCP on one port, 192 to 223 in the second byte is RTCP.
+        let rtcp = matches!(bytes.get(1), Some(192..=223));
+        let result = if rtcp {
+            srtp.unprotect_rtcp(bytes).map(|length| Received::Rtcp { length })
+        } else {
+            srtp.unprotect_rtp(bytes).map(|(index, length)| Received::Rtp { index, length })
+        };
+        result.unwrap_or_else(|error| {
+            debug!(%error, "a packet was dropped");
+            Received::Nothing
+        })
+    }
+
+    fn handle_dtls(&mut self, now: Instant, packet: &[u8]) {
+        let Some(dtls) = &mut self.dtls else {
+            if self.early.len() < MAX_EARLY_PACKETS && self.dtls_state == DtlsTransportState::New {
+                self.early.push(packet.to_vec());
+            }
+            return;
+        };
+        if let Err(error) = dtls.handle_timeout(now).and_then(|()| dtls.handle_packet(packet)) {
+            self.fail(&error);
+        }
+    }
+
+    /// Lets DTLS act, if there is somewhere to send: its first poll starts the handshake's clock.
+    fn drive_dtls(&mut self, now: Instant) {
+        let Some(pair) = self.ice.selected_pair() else { return };
+        if self.dtls.is_some() && !self.early.is_empty() && self.known_remotes.contains(&pair.remote) {
+            for packet in std::mem::take(&mut self.early) {
+                self.handle_dtls(now, &packet);
+            }
+        }
+        if self.dtls_state == DtlsTransportState::Closed {
+            return;
+        }
+        let Some(dtls) = &mut self.dtls else { return };
+        if let Err(error) = dtls.handle_timeout(now) {
+            self.fail(&error);
+            return;
+        }
+        let mut buffer = [0; 2048];
+        let mut sent = Vec::new();
+        let mut closed = false;
+        let mut failure = None;
+        loop {
+            match dtls.poll_output(&mut buffer) {
+                DtlsOutput::Packet(packet) => sent.push(packet.to_vec()),
+                DtlsOutput::Timeout(at) => {
+                    self.dtls_timeout = Some(at);
+                    break;
+                }
+                DtlsOutput::Connected => self.dtls_state = DtlsTransportState::Connected,
+                DtlsOutput::PeerCertificate(certificate) => {
+                    // RFC 8122 §6.2: the certificate must match one of the fingerprints whose function is known.
+                    if !self
+                        .fingerprints
+                        .iter()
+                        .any(|fingerprint| fingerprint_matches(fingerprint, certificate) == Some(true))
+                    {
+                        let reason =
+                            "the peer's certificate is not the one whose fingerprint its description announced";
+                        failure = Some(DtlsError { reason: reason.to_owned() });
+                        break;
+                    }
+                }
+                DtlsOutput::KeyingMaterial(material, profile) => {
+                    match SrtpSession::new(profile, &material, self.role == Some(DtlsRole::Client)) {
+                        Ok(session) => self.srtp = Some(session),
+                        Err(error) => {
+                            failure = Some(DtlsError { reason: error.to_string() });
+                            break;
+                        }
+                    }
+                }
+                DtlsOutput::CloseNotify => closed = true,
+                DtlsOutput::ApplicationData(_) | DtlsOutput::Other => {}
+            }
+        }
+        for packet in sent {
+            self.enqueue(pair, packet);
+        }
+        if let Some(error) = failure {
+            self.fail(&error);
+        } else if closed {
+            self.dtls_state = DtlsTransportState::Closed;
+            self.dtls_timeout = None;
+        }
+    }
+
+    fn fail(&mut self, error: &DtlsError) {
+        // A failure after the end is only the peer's late packets.
+        if self.dtls_state == DtlsTransportState::Closed {
+            return;
+        }
+        warn!(%error, "the DTLS transport failed");
+        self.failure = Some(error.to_string());
+        self.dtls_state = DtlsTransportState::Failed;
+        self.dtls = None;
+        self.dtls_timeout = None;
+        self.srtp = None;
+    }
+}
