@@ -44,7 +44,7 @@ pub(crate) fn put_candidates(session: &mut Session, transport: &LocalTransport) 
                 })
             });
         media.port = default.map_or(9, |candidate| candidate.port);
-        media.address = Some(default.map_or_else(|| "0.0.0.0".to_owned(), |candidate| candidate.address.clone()));
+        media.address = default.map_or_else(|| "0.0.0.0".to_owned(), |candidate| candidate.address.clone());
     }
 }
 
@@ -62,6 +62,9 @@ pub(crate) fn rejected(like: &Media) -> Media {
     media.formats.clone_from(&like.formats);
     media.mid.clone_from(&like.mid);
     media.direction = Direction::Inactive;
+    // Payload types 0 and 8 mean PCMU and PCMA wherever they stand (RFC 3551 §6), here too.
+    let fixed = like.payload_formats.iter().filter(|format| matches!(format.payload_type.value(), 0 | 8));
+    media.payload_formats = fixed.cloned().collect();
     media
 }
 

@@ -75,6 +75,8 @@ pub struct Jsep {
     session_id: u64,
     session_version: u64,
     cname: String,
+    /// The lowest number that was never a mid of a settled session; mids are not used twice.
+    next_mid: u32,
     transceivers: Vec<Transceiver>,
     next_transceiver: u32,
     data: Option<DataSection>,
@@ -123,6 +125,7 @@ impl Jsep {
             entropy,
             state: SignalingState::Stable,
             session_version: 0,
+            next_mid: 0,
             transceivers: Vec::new(),
             next_transceiver: 0,
             data: None,

@@ -141,23 +141,23 @@ impl Jsep {
     }
 }
 
-/// Hands out mids as browsers do: the lowest numbers that no m-line has.
+/// Hands out mids as browsers do: the lowest numbers that no m-line has or had.
 struct Mids {
     taken: Vec<Mid>,
-    next: usize,
+    next: u32,
 }
 
 impl Mids {
     fn new<'a>(jsep: &Jsep, sessions: impl Iterator<Item = &'a Session>) -> Self {
         let used = sessions.flat_map(|session| &session.media).filter_map(|media| media.mid.clone());
         let own = jsep.transceivers.iter().filter_map(|transceiver| transceiver.mid.clone());
-        Self { taken: used.chain(own).collect(), next: 0 }
+        Self { taken: used.chain(own).collect(), next: jsep.next_mid }
     }
 
     fn fresh(&mut self) -> Mid {
         loop {
             let mid = Mid::new(self.next.to_string());
-            self.next += 1;
+            self.next = self.next.wrapping_add(1);
             if !self.taken.contains(&mid) {
                 return mid;
             }

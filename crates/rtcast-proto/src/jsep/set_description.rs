@@ -6,6 +6,9 @@ use crate::jsep::{DataSection, Jsep, Owner, SignalingState, validate};
 use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription};
 use crate::types::{MediaKind, Mid};
 
+/// Numbers above this, which only a peer chooses, do not count when the next mid is sought.
+const HIGHEST_MID: u32 = 65_535;
+
 impl Jsep {
     /// Sets what [`create_offer`](Self::create_offer) or [`create_answer`](Self::create_answer) returned last.
     ///
@@ -150,7 +153,8 @@ impl Jsep {
                 outcome.refused.push(RefusedMedia { media_line: index, kind: media.kind.clone(), reason });
                 continue;
             }
-            let mid = media.mid.clone().unwrap_or_else(|| self.free_mid(offer));
+            let known = self.transceivers.iter().find(|t| t.media_line == Some(index)).and_then(|t| t.mid.clone());
+            let mid = media.mid.clone().or(known).unwrap_or_else(|| self.free_mid(offer));
             match media.media_kind() {
                 Some(kind) => self.associate(index, mid, kind, media),
                 None => self.data = Some(DataSection { mid, media_line: index }),
@@ -195,6 +199,9 @@ impl Jsep {
     }
 
     fn become_stable(&mut self, local: SessionDescription, remote: SessionDescription) {
+        let mids = local.session().media.iter().filter_map(|media| media.mid.as_ref());
+        let numbers = mids.filter_map(|mid| mid.as_str().parse::<u32>().ok()).filter(|number| *number <= HIGHEST_MID);
+        self.next_mid = numbers.map(|number| number + 1).max().unwrap_or(0).max(self.next_mid);
         self.current_local = Some(local);
         self.current_remote = Some(remote);
         self.pending_local = None;
@@ -308,13 +315,13 @@ impl Jsep {
                 || self.transceivers.iter().any(|t| t.mid.as_ref() == Some(mid))
                 || self.data.as_ref().is_some_and(|data| data.mid == *mid)
         };
-        let mut number = 0_u32;
+        let mut number = self.next_mid;
         loop {
             let mid = Mid::new(number.to_string());
             if !taken(&mid) {
                 return mid;
             }
-            number += 1;
+            number = number.wrapping_add(1);
         }
     }
 }

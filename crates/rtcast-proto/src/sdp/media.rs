@@ -29,8 +29,8 @@ pub struct Media {
     pub protocol: String,
     /// The formats as they stand in the m-line: payload types, or `webrtc-datachannel`.
     pub formats: Vec<String>,
-    /// The address of `c=`.
-    pub address: Option<String>,
+    /// The address of `c=`, of the session if the m-line has none; `0.0.0.0` if nobody says.
+    pub address: String,
     /// `a=mid`.
     pub mid: Option<Mid>,
     /// Who sends, seen from the side that wrote this; without a word in the text it is `sendrecv`.
@@ -83,7 +83,7 @@ impl Media {
             port: 9,
             protocol: protocol.into(),
             formats: Vec::new(),
-            address: None,
+            address: "0.0.0.0".to_owned(),
             mid: None,
             direction: Direction::Sendrecv,
             ice_ufrag: None,
@@ -160,13 +160,16 @@ impl Media {
 
     pub(crate) fn parse(
         m_line: &sdp_types::Media,
+        session: Option<&Connection>,
         lines: &[Line<'_>],
         inherited: &Inherited,
     ) -> Result<Self, DescriptionError> {
         let mut media = Self::new(&m_line.media, &m_line.proto);
         media.port = m_line.port;
         media.formats = m_line.fmt.split_ascii_whitespace().map(str::to_owned).collect();
-        media.address = m_line.connections.first().map(|connection| connection.connection_address.clone());
+        if let Some(connection) = m_line.connections.first().or(session) {
+            media.address.clone_from(&connection.connection_address);
+        }
         let mut transport = Inherited::default();
         let mut formats = Formats::default();
         for line in lines {
@@ -294,9 +297,8 @@ impl Media {
             key: None,
             attributes: Vec::new(),
         };
-        let address = self.address.as_deref().unwrap_or("0.0.0.0");
-        let family = if address.contains(':') { sdp_types::AddrType::Ip6 } else { sdp_types::AddrType::Ip4 };
-        lines.add_connection(Connection::new(sdp_types::NetType::In, family, address));
+        let family = if self.address.contains(':') { sdp_types::AddrType::Ip6 } else { sdp_types::AddrType::Ip4 };
+        lines.add_connection(Connection::new(sdp_types::NetType::In, family, &self.address));
         lines.attributes = self.attributes();
         lines
     }

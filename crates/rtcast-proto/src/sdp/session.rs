@@ -73,7 +73,7 @@ impl Session {
             }
         }
         for (media, section) in parsed.session().medias.iter().zip(sections.get(1..).unwrap_or_default()) {
-            session.media.push(Media::parse(media, section, &inherited)?);
+            session.media.push(Media::parse(media, parsed.session().connection.as_ref(), section, &inherited)?);
         }
         Ok(session)
     }

@@ -1,0 +1,219 @@
+//! Which codecs, numbers and extensions come out.
+
+use rtcast_proto::jsep::{JsepConfig, MID_EXTENSION, TRANSPORT_WIDE_CC_EXTENSION};
+use rtcast_proto::sdp::{Direction, RtcpFeedback};
+use rtcast_proto::types::{MediaKind, Mid};
+use rtcast_proto::{Codec, RtpCodec};
+
+use crate::common::{CHROMIUM, Side, negotiate, offer, says};
+
+fn h264(profile: &str) -> RtpCodec {
+    RtpCodec::with_fmtp(Codec::H264, format!("packetization-mode=1;profile-level-id={profile}"))
+}
+
+#[test]
+fn our_offer_numbers_every_codec_once() {
+    let mut side = Side::new("caller");
+    for kind in [MediaKind::Audio, MediaKind::Video, MediaKind::Video] {
+        side.add(kind, Direction::Sendrecv);
+    }
+    let offer = side.offer();
+    let [audio, video, second] = offer.session().media.as_slice() else { panic!() };
+    let lines = |media: &rtcast_proto::sdp::Media| -> Vec<String> {
+        let formats = media.payload_formats.iter();
+        formats.map(|f| format!("{} {} {}", f.payload_type, f.name, f.parameters.as_deref().unwrap_or(""))).collect()
+    };
+    assert_eq!(lines(audio), ["111 opus minptime=10;useinbandfec=1", "0 PCMU ", "8 PCMA "]);
+    let h264 = |number: u8, profile: &str| {
+        format!("{number} H264 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}")
+    };
+    assert_eq!(
+        lines(video),
+        [
+            "96 VP8 ".to_owned(),
+            "97 rtx apt=96".into(),
+            h264(98, "42e01f"),
+            "99 rtx apt=98".into(),
+            h264(100, "42001f"),
+            "101 rtx apt=100".into(),
+            h264(102, "4d001f"),
+            "103 rtx apt=102".into(),
+            h264(104, "640c1f"),
+            "105 rtx apt=104".into(),
+            "106 VP9 profile-id=0".into(),
+            "107 rtx apt=106".into(),
+            "108 VP9 profile-id=2".into(),
+            "109 rtx apt=108".into(),
+            "110 AV1 level-idx=5;profile=0;tier=0".into(),
+            "112 rtx apt=110".into(),
+        ]
+    );
+    // RFC 9143 §9.1: bundled m-lines share the numbers.
+    assert_eq!(lines(second), lines(video));
+    assert_eq!(second.extensions, video.extensions);
+    let id = |media: &rtcast_proto::sdp::Media| media.extensions.iter().find(|e| e.uri == MID_EXTENSION).unwrap().id;
+    assert_eq!(id(audio), id(video));
+    assert_eq!(offer.session().bundle, [vec![Mid::from("0"), Mid::from("1"), Mid::from("2")]]);
+    assert_ne!(video.ssrcs[0].ssrc, second.ssrcs[0].ssrc);
+}
+
+#[test]
+fn transport_wide_feedback_is_off_until_it_is_asked_for() {
+    let mut side = Side::new("caller");
+    side.add(MediaKind::Video, Direction::Sendrecv);
+    assert!(!side.offer().sdp().contains("transport"));
+    let mut side = Side::with("caller", JsepConfig::default().with_transport_wide_feedback());
+    side.add(MediaKind::Video, Direction::Sendrecv);
+    let offer = side.offer();
+    let video = &offer.session().media[0];
+    assert!(video.payload_formats[0].feedback.contains(&RtcpFeedback::TransportWide));
+    assert!(video.extensions.iter().any(|e| e.uri == TRANSPORT_WIDE_CC_EXTENSION));
+}
+
+#[test]
+fn the_offerers_numbers_hold_for_both_sides() {
+    let (mut chromium_like, mut side) = (Side::new("caller"), Side::new("callee"));
+    // The caller learns odd numbers from an exchange with somebody else's offer first.
+    chromium_like.take(&offer(CHROMIUM));
+    chromium_like.answer();
+    chromium_like.add(MediaKind::Video, Direction::Sendrecv);
+    let offer = chromium_like.offer();
+    // RFC 8829 §5.2.2: what was numbered keeps its number, also in a new m-line.
+    let added = offer.session().media.last().unwrap();
+    assert_eq!(added.kind, "video");
+    let number = |name: &str, parameter: &str| {
+        let mut formats = added.payload_formats.iter();
+        let found = formats.find(|f| f.name == name && f.parameters.as_deref().unwrap_or("").contains(parameter));
+        found.unwrap().payload_type.value()
+    };
+    assert_eq!(number("VP8", ""), 96);
+    assert_eq!(number("VP9", "profile-id=0"), 98);
+    assert_eq!(number("H264", "profile-level-id=42e01f"), 108);
+    assert_eq!(number("AV1", ""), 45);
+    let high = number("H264", "profile-level-id=640c1f").to_string();
+    let theirs = crate::common::offer(CHROMIUM);
+    assert!(theirs.session().media.iter().all(|media| !media.formats.contains(&high)), "{high} is somebody else's");
+    side.take(&offer);
+    let (answer, outcome) = side.answer();
+    chromium_like.take(&answer);
+    let negotiated = outcome.negotiated.unwrap();
+    let last = negotiated.media.last().unwrap();
+    assert_eq!(last.send_codecs[0].payload_type.value(), 96);
+    assert_eq!(last.receive_codecs[0].payload_type.value(), 96);
+}
+
+#[test]
+fn an_answer_with_numbers_of_its_own_is_honoured() {
+    let mut caller = Side::new("caller");
+    caller.add(MediaKind::Video, Direction::Sendrecv);
+    let mut callee = Side::new("callee");
+    callee.take(&caller.offer());
+    let (answer, _) = callee.answer();
+    // RFC 3264 §6.1: the answerer may number as it likes; each side sends with the other's numbers.
+    let text = answer
+        .sdp()
+        .replace("SAVPF 96 97", "SAVPF 120 121")
+        .replace("a=rtpmap:96 ", "a=rtpmap:120 ")
+        .replace("a=rtcp-fb:96 ", "a=rtcp-fb:120 ")
+        .replace("a=rtpmap:97 ", "a=rtpmap:121 ")
+        .replace("a=fmtp:97 apt=96", "a=fmtp:121 apt=120");
+    let outcome = caller.take(&crate::common::answer(text));
+    let video = &outcome.negotiated.unwrap().media[0];
+    let vp8 = |codecs: &[rtcast_proto::jsep::NegotiatedCodec]| {
+        let entry = codecs.iter().find(|entry| entry.codec.codec == Codec::Vp8).unwrap();
+        (entry.payload_type.value(), entry.rtx.unwrap().value())
+    };
+    assert_eq!(vp8(&video.send_codecs), (120, 121));
+    assert_eq!(vp8(&video.receive_codecs), (96, 97));
+}
+
+#[test]
+fn preferences_choose_and_order() {
+    let (mut caller, mut callee) = (Side::new("caller"), Side::new("callee"));
+    let id = caller.add(MediaKind::Video, Direction::Sendrecv);
+    caller.jsep.set_codec_preferences(id, &[h264("42e01f"), RtpCodec::new(Codec::Vp8)]).unwrap();
+    let offer = caller.offer();
+    let names: Vec<&str> = offer.session().media[0].payload_formats.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["H264", "rtx", "VP8", "rtx"]);
+    callee.take(&offer);
+    let id = callee.jsep.transceivers()[0].id();
+    callee.jsep.set_codec_preferences(id, &[RtpCodec::new(Codec::Vp8), h264("42e01f")]).unwrap();
+    let (answer, outcome) = callee.answer();
+    let names: Vec<&str> = answer.session().media[0].payload_formats.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["VP8", "rtx", "H264", "rtx"]);
+    assert_eq!(outcome.negotiated.unwrap().media[0].send_codecs[0].codec.codec, Codec::Vp8);
+
+    let error = callee.jsep.set_codec_preferences(id, &[RtpCodec::new(Codec::Opus)]).unwrap_err();
+    says(&error, &["audio/opus", "video transceiver"]);
+    assert_eq!(error.name(), "InvalidAccessError");
+    let error = callee.jsep.set_codec_preferences(id, &[h264("f4001f")]).unwrap_err();
+    says(&error, &["video/H264 is not among the codecs"]);
+}
+
+#[test]
+fn an_offer_without_the_preferred_codec_is_answered_with_a_rejection() {
+    let mut side = Side::new("callee");
+    let id = side.jsep.add_track(MediaKind::Video, "film", &[]).unwrap();
+    side.jsep
+        .set_codec_preferences(id, &[RtpCodec::with_fmtp(Codec::H264, "packetization-mode=1;profile-level-id=640c1f")])
+        .unwrap();
+    side.take(&offer(CHROMIUM));
+    let (answer, outcome) = side.answer();
+    assert!(answer.session().media[1].is_rejected());
+    assert_eq!(outcome.stopped, [id]);
+    assert!(!answer.session().media[0].is_rejected());
+}
+
+#[test]
+fn retransmission_and_feedback_need_both_sides() {
+    let mut side = Side::new("callee");
+    let text = CHROMIUM.replace("a=rtpmap:97 rtx/90000\r\n", "").replace("a=rtcp-fb:96 nack pli\r\n", "");
+    side.take(&offer(text));
+    let (answer, outcome) = side.answer();
+    let negotiated = outcome.negotiated.unwrap();
+    let vp8 = &negotiated.media[1].send_codecs[0];
+    assert_eq!((vp8.codec.codec, vp8.rtx), (Codec::Vp8, None));
+    assert!(vp8.feedback.contains(&RtcpFeedback::Nack) && !vp8.feedback.contains(&RtcpFeedback::PictureLoss));
+    assert!(!answer.sdp().contains("apt=96"));
+}
+
+#[test]
+fn two_byte_extension_ids_are_taken() {
+    let mut side = Side::new("callee");
+    side.take(&offer(CHROMIUM.replace(
+        "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid",
+        "a=extmap:200 urn:ietf:params:rtp-hdrext:sdes:mid",
+    )));
+    let (_, outcome) = side.answer();
+    assert_eq!(outcome.negotiated.unwrap().media[0].send_extension(MID_EXTENSION), Some(200));
+}
+
+#[test]
+fn payload_types_without_a_map_are_those_of_rfc_3551() {
+    let mut side = Side::new("callee");
+    let text = crate::common::without(CHROMIUM, "a=rtpmap:0 ");
+    side.take(&offer(text.replace(" 111 63 9 0 8 13 110 126", " 0")));
+    let (answer, outcome) = side.answer();
+    assert!(answer.sdp().contains("a=rtpmap:0 PCMU/8000\r\n"));
+    assert_eq!(outcome.negotiated.unwrap().media[0].send_codecs[0].codec.codec, Codec::Pcmu);
+}
+
+#[test]
+fn two_of_ours_agree_on_everything() {
+    let (mut caller, mut callee) = (Side::new("caller"), Side::new("callee"));
+    caller.add(MediaKind::Audio, Direction::Sendrecv);
+    caller.add(MediaKind::Video, Direction::Sendrecv);
+    let (offered, answered) = negotiate(&mut caller, &mut callee);
+    let (offered, answered) = (offered.negotiated.unwrap(), answered.negotiated.unwrap());
+    for (a, b) in offered.media.iter().zip(&answered.media) {
+        let codecs = |codecs: &[rtcast_proto::jsep::NegotiatedCodec]| -> Vec<_> {
+            codecs.iter().map(|c| (c.payload_type, c.rtx, c.codec.codec)).collect()
+        };
+        assert_eq!(codecs(&a.send_codecs), codecs(&b.receive_codecs));
+        assert_eq!(codecs(&a.receive_codecs), codecs(&b.send_codecs));
+        assert_eq!((&a.mid, a.direction), (&b.mid, b.direction.reversed()));
+        assert_eq!(a.extensions.len(), b.extensions.len());
+    }
+    assert_eq!(offered.media.len(), 2);
+    assert_ne!(offered.dtls_role, answered.dtls_role);
+}

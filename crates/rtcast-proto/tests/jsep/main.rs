@@ -1,0 +1,11 @@
+//! Offers and answers without a transport: real browsers' offers, two of ours, and what must be refused.
+
+mod browsers;
+mod codecs;
+mod common;
+mod data_channels;
+mod renegotiation;
+mod rollback;
+mod states;
+mod tracks;
+mod wrong_input;
