@@ -1,1 +1,31 @@
-//! placeholder
+//! WebRTC streaming in Rust, under one roof: the peer connection with the W3C's names, media from files, and signalling.
+//!
+//! ```no_run
+//! use rtcast::prelude::*;
+//!
+//! # async fn example(websocket_message: String) -> Result<String, Box<dyn std::error::Error>> {
+//! let pc = PeerConnection::new(Configuration::default()).await?;
+//! let offer = SessionDescription::from_json(&websocket_message)?;
+//! pc.set_remote_description(offer).await?;
+//! let answer = pc.create_answer().await?;
+//! pc.set_local_description(answer).await?;
+//! # Ok(
+//! pc.local_description().to_json()
+//! # )
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod signaling;
+
+pub use rtcast_media as media;
+pub use rtcast_media::MediaError;
+pub use rtcast_peer::*;
+
+/// What most programs name.
+pub mod prelude {
+    pub use crate::{
+        Configuration, EncodedFrame, IceCandidate, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionEvent,
+        SessionDescription, ToJson,
+    };
+}
