@@ -6,9 +6,11 @@ pub mod error;
 pub mod packet;
 pub mod pattern;
 pub mod plan;
+pub mod player;
 pub mod raw;
 
 pub use container::Source;
 pub use error::MediaError;
 pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};
 pub use plan::{CodecPolicy, Plan};
+pub use player::{MediaPlayer, PlayerBuilder, SourceInfo};

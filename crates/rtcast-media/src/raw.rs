@@ -159,6 +159,16 @@ impl AudioFrame {
         Some(Self { samples: samples.into(), rate, channels, timestamp })
     }
 
+    /// The same sound, cut off after this duration if it is longer.
+    #[must_use]
+    pub fn cut_to(mut self, duration: MediaTime) -> Self {
+        let per_channel = usize::try_from(duration.to_ticks(self.rate)).unwrap_or(0);
+        if let Some(samples) = self.samples.get(..per_channel.saturating_mul(self.channels.into())) {
+            self.samples = samples.into();
+        }
+        self
+    }
+
     /// The samples, the channels interleaved.
     pub fn samples(&self) -> &[i16] {
         &self.samples
@@ -290,6 +300,8 @@ mod tests {
         let frame = AudioFrame::new(vec![0; 1_921], 48_000, 2, MediaTime::ZERO).expect("legal");
         assert_eq!(frame.samples().len(), 1_920);
         assert_eq!(frame.duration(), MediaTime::from_micros(20_000));
+        assert_eq!(frame.clone().cut_to(MediaTime::from_micros(5_000)).samples().len(), 480);
+        assert_eq!(frame.clone().cut_to(MediaTime::from_micros(50_000)), frame);
         assert_eq!(AudioFrame::new(vec![0; 4], 48_000, 0, MediaTime::ZERO), None);
     }
 }

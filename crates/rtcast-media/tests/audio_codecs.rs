@@ -81,10 +81,11 @@ fn a_gap_stays_a_gap_and_rounded_timestamps_are_none() {
             times.push(piece.timestamp().as_nanos() / 1_000_000);
         }
     };
-    // 1,024 samples are 21.33 ms; these are rounded down.
-    for milliseconds in [0, 21, 42, 64, 1_000, 1_021] {
+    // 1,024 samples are 21.33 ms; these are rounded down. The last three lie before what has been heard by then.
+    for milliseconds in [0, 21, 42, 64, 1_000, 1_021, 500, 975, 996] {
         push(milliseconds);
     }
+    // Of the very last, 1,040 to 1,060 is not complete.
     assert_eq!(times, [0, 20, 40, 60, 1_000, 1_020]);
 }
 

@@ -45,15 +45,25 @@ impl AudioConverter {
         Self::default()
     }
 
-    /// Takes the next sound and returns the pieces that it completed.
+    /// Takes the next sound and returns the pieces that it completed. Sound that lies before what was returned already
+    /// is left out.
     pub fn push(&mut self, frame: &AudioFrame) -> Result<Vec<AudioFrame>, MediaError> {
         let format = (frame.rate(), frame.channels());
         let expected = self.origin.offset(MediaTime::from_ticks(self.taken, frame.rate()));
         let off = frame.timestamp().since(expected);
+        let mut samples = frame.samples();
         if self.format != Some(format) || off > TOLERANCE || off < MediaTime::ZERO.since(TOLERANCE) {
-            self.restart(format, frame.timestamp())?;
+            let heard = if self.format.is_some() { self.next_time() } else { frame.timestamp() };
+            let overlap = heard.since(frame.timestamp()).to_ticks(frame.rate()).max(0);
+            let cut = usize::try_from(overlap).unwrap_or(usize::MAX).saturating_mul(usize::from(frame.channels()));
+            samples = samples.get(cut..).unwrap_or_default();
+            if samples.is_empty() {
+                return Ok(Vec::new());
+            }
+            let origin = frame.timestamp().offset(MediaTime::from_ticks(overlap, frame.rate()));
+            self.restart(format, origin)?;
         }
-        self.taken += mix_to_stereo(frame.samples(), frame.channels(), &mut self.input);
+        self.taken += mix_to_stereo(samples, frame.channels(), &mut self.input);
         self.resample(false)?;
         Ok(self.pieces())
     }
@@ -118,11 +128,16 @@ impl AudioConverter {
         }
     }
 
+    /// The time of the next piece.
+    fn next_time(&self) -> MediaTime {
+        self.origin.offset(MediaTime::from_ticks(self.given, OUTPUT_RATE))
+    }
+
     fn pieces(&mut self) -> Vec<AudioFrame> {
         let mut pieces = Vec::new();
         while self.output.len() >= 2 * PIECE {
             let samples: Vec<i16> = self.output.drain(..2 * PIECE).collect();
-            let timestamp = self.origin.offset(MediaTime::from_ticks(self.given, OUTPUT_RATE));
+            let timestamp = self.next_time();
             self.given += PIECE as i64;
             pieces.extend(AudioFrame::new(samples, OUTPUT_RATE, 2, timestamp));
         }

@@ -1,0 +1,437 @@
+//! The player's thread: it reads the source a little ahead, and does everything at its time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaTime};
+
+use super::agenda::{Agenda, Task};
+use super::audio::AudioTranscoder;
+use super::clock::Clock;
+use super::demand::Demand;
+use super::timeline::Timeline;
+use super::video::{Surroundings, VideoTranscoder};
+use crate::error::MediaError;
+use crate::packet::{Demuxer, Packet, StreamInfo};
+use crate::plan::{Action, Plan, StreamPlan};
+
+/// How far every stream is read ahead, so that reordering and decoding are done in time.
+const READ_AHEAD: MediaTime = MediaTime::from_micros(600_000);
+/// How far one stream may be read ahead because another has nothing: badly interleaved files, sound that ends early.
+const READ_AHEAD_AT_MOST: MediaTime = MediaTime::from_micros(10_000_000);
+/// Sound is decoded and encoded so long before it is due.
+const AUDIO_LEAD: MediaTime = MediaTime::from_micros(100_000);
+/// A source that is later than this (a slow pipe, a machine that slept) sets the clock back instead of catching up.
+const TOO_LATE: MediaTime = MediaTime::from_micros(1_000_000);
+/// So many packets in a row that cannot be read or decoded end the source.
+const FAILURES: u32 = 300;
+/// Two frames of a track are at least one tick of the video clock apart.
+const TICK: MediaTime = MediaTime::from_ticks(1, 90_000);
+
+/// What the player's thread shares with its handles.
+pub(super) struct Control {
+    pub(super) stop: AtomicBool,
+    pub(super) clock: Arc<Clock>,
+    /// The bitrate of re-encoded pictures, in bits per second.
+    pub(super) bitrate: Arc<AtomicU64>,
+}
+
+pub(super) struct Engine {
+    demuxer: Box<dyn Demuxer>,
+    looping: bool,
+    control: Arc<Control>,
+    broadcasts: Vec<Broadcast>,
+    demand: Demand,
+    video: Option<VideoLane>,
+    audio: Option<AudioLane>,
+    timeline: Timeline,
+    agenda: Agenda,
+    failures: Receiver<MediaError>,
+    /// Nothing is read any more.
+    source_ended: bool,
+    /// What ended the source, if it did not end well; it is told once everything before it has been played.
+    failure: Option<MediaError>,
+    failed_in_a_row: u32,
+}
+
+struct VideoLane {
+    progress: Progress,
+    /// How long before its time a packet is decoded, and when that was for the last one.
+    lead: MediaTime,
+    last_decode: MediaTime,
+    copy: Option<Copy>,
+    transcoder: Option<VideoTranscoder>,
+    /// The broadcasts that the transcoder feeds.
+    encoded: Vec<usize>,
+}
+
+struct AudioLane {
+    progress: Progress,
+    copy: Option<Copy>,
+    encode: Option<(usize, AudioTranscoder)>,
+}
+
+/// How far a stream has been read.
+struct Progress {
+    stream: usize,
+    /// The time of the last packet that was read.
+    read: MediaTime,
+    /// When the last task of the stream is to be done. None is done before the one ahead of it.
+    last_task: MediaTime,
+}
+
+/// A stream that is passed through.
+struct Copy {
+    broadcast: usize,
+    codec: Codec,
+    reordered: bool,
+    last: Option<MediaTime>,
+}
+
+impl Engine {
+    /// Starts the threads that a plan needs. Also returns the broadcasts of pictures and of sound.
+    pub(super) fn new(
+        demuxer: Box<dyn Demuxer>,
+        plan: &Plan,
+        looping: bool,
+        control: Arc<Control>,
+    ) -> Result<(Self, [Vec<Broadcast>; 2]), MediaError> {
+        let (sender, failures) = mpsc::channel();
+        let surroundings =
+            Surroundings { clock: Arc::clone(&control.clock), bitrate: Arc::clone(&control.bitrate), failures: sender };
+        let streams = demuxer.streams();
+        let mut broadcasts = Vec::new();
+        let video = plan.video.as_ref().map(|plan| VideoLane::new(plan, streams, &mut broadcasts, &surroundings));
+        let video = video.transpose()?;
+        let pictures = broadcasts.clone();
+        let audio = plan.audio.as_ref().map(|plan| AudioLane::new(plan, streams, &mut broadcasts)).transpose()?;
+        let sound = broadcasts[pictures.len()..].to_vec();
+        let engine = Self {
+            demand: Demand::new(&broadcasts),
+            demuxer,
+            looping,
+            control,
+            broadcasts,
+            video,
+            audio,
+            timeline: Timeline::default(),
+            agenda: Agenda::default(),
+            failures,
+            source_ended: false,
+            failure: None,
+            failed_in_a_row: 0,
+        };
+        Ok((engine, [pictures, sound]))
+    }
+
+    /// Plays until the end, an error, or a stop, and closes the broadcasts.
+    pub(super) fn run(mut self) -> Result<(), MediaError> {
+        let result = self.play();
+        if result.is_err() {
+            self.control.clock.stop();
+        }
+        if let Some(transcoder) = self.video.take().and_then(|video| video.transcoder) {
+            transcoder.finish();
+        }
+        for broadcast in &self.broadcasts {
+            broadcast.close();
+        }
+        result?;
+        // A thread may have failed while it finished.
+        self.failure.take().or_else(|| self.failures.try_recv().ok()).map_or(Ok(()), Err)
+    }
+
+    fn play(&mut self) -> Result<(), MediaError> {
+        let clock = Arc::clone(&self.control.clock);
+        while !self.is_stopped() {
+            if let Ok(error) = self.failures.try_recv() {
+                return Err(error);
+            }
+            if !self.demand.is_any_wanted() {
+                clock.pause(Instant::now());
+                self.demand.wait(None, &self.control.stop);
+                continue;
+            }
+            clock.start(Instant::now());
+            while self.needs_more(clock.position(Instant::now())) && !self.is_stopped() {
+                self.read()?;
+            }
+            self.set_back_if_late(&clock);
+            while let Some((time, task)) = self.agenda.take_due(clock.position(Instant::now())) {
+                if matches!(task, Task::Ended) {
+                    return Ok(());
+                }
+                self.perform(time, task, &clock)?;
+            }
+            let next = self.agenda.next_time().and_then(|time| clock.due(time));
+            if next.is_some() {
+                self.demand.wait(next, &self.control.stop);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.control.stop.load(Ordering::Acquire)
+    }
+
+    fn needs_more(&self, position: MediaTime) -> bool {
+        if self.source_ended || self.agenda.is_full() {
+            return false;
+        }
+        let read =
+            [self.video.as_ref().map(|lane| lane.progress.read), self.audio.as_ref().map(|lane| lane.progress.read)];
+        let read = || read.iter().flatten();
+        read().any(|read| read.since(position) < READ_AHEAD)
+            && read().all(|read| read.since(position) < READ_AHEAD_AT_MOST)
+    }
+
+    /// Reads a packet and puts what it asks for on the agenda.
+    fn read(&mut self) -> Result<(), MediaError> {
+        match self.demuxer.next_packet() {
+            Ok(Some(packet)) => {
+                self.failed_in_a_row = 0;
+                self.place(packet);
+            }
+            Ok(None) => self.begin_again()?,
+            Err(error) => {
+                self.failed_in_a_row += 1;
+                if error.is_recoverable() && self.failed_in_a_row < FAILURES {
+                    tracing::warn!(%error, "a packet cannot be read");
+                } else {
+                    self.failure = Some(error);
+                    self.end();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, mut packet: Packet) {
+        let is_video = self.video.as_ref().is_some_and(|lane| lane.progress.stream == packet.stream);
+        let is_audio = self.audio.as_ref().is_some_and(|lane| lane.progress.stream == packet.stream);
+        if !is_video && !is_audio {
+            return;
+        }
+        self.timeline.place(&mut packet);
+        let pass_start = self.timeline.pass_start();
+        match (&mut self.video, &mut self.audio) {
+            (Some(lane), _) if is_video => lane.place(packet, pass_start, &mut self.agenda),
+            (_, Some(lane)) if is_audio => lane.place(packet, pass_start, &mut self.agenda),
+            _ => {}
+        }
+    }
+
+    /// At the end of the source: goes back to its start, or ends.
+    fn begin_again(&mut self) -> Result<(), MediaError> {
+        if !self.timeline.has_presented() {
+            let reason = "it holds no packet of the streams that it announces".into();
+            self.failure = Some(MediaError::Invalid { source_name: "the source".into(), reason });
+            self.end();
+        } else if self.looping && self.demuxer.rewind()? {
+            self.add_rewind_tasks();
+            self.timeline.next_pass();
+        } else {
+            self.end();
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.source_ended = true;
+        let last = self.add_rewind_tasks();
+        self.agenda.add(last.max(self.timeline.end()), Task::Ended);
+    }
+
+    /// Each stream is rewound behind its own last packet. Returns the later of the two.
+    fn add_rewind_tasks(&mut self) -> MediaTime {
+        let mut last = self.timeline.pass_start();
+        if let Some(lane) = &self.video {
+            last = last.max(lane.last_decode);
+            self.agenda.add(lane.last_decode, Task::RewindVideo);
+        }
+        if let Some(lane) = &self.audio {
+            last = last.max(lane.progress.last_task);
+            self.agenda.add(lane.progress.last_task, Task::RewindAudio);
+        }
+        last
+    }
+
+    /// If the source could not keep up, what follows is due later: a pause, not a burst.
+    fn set_back_if_late(&self, clock: &Clock) {
+        if let Some(next) = self.agenda.next_time() {
+            let late = clock.position(Instant::now()).since(next);
+            if late > TOO_LATE {
+                tracing::debug!(seconds = late.as_secs_f64(), "the source is late");
+                clock.delay(late);
+            }
+        }
+    }
+
+    fn perform(&mut self, time: MediaTime, task: Task, clock: &Clock) -> Result<(), MediaError> {
+        match task {
+            Task::Send(index, frame) => {
+                let at = clock.due(frame.timestamp).unwrap_or_else(Instant::now);
+                self.broadcasts[index].send(&frame, at);
+            }
+            Task::DecodeVideo(packet) => {
+                if let Some(lane) = &mut self.video
+                    && let Some(transcoder) = &mut lane.transcoder
+                {
+                    let wanted = lane.encoded.iter().any(|index| self.demand.is_wanted(*index));
+                    transcoder.push(packet, wanted, time.offset(lane.lead));
+                }
+            }
+            Task::DecodeAudio(packet) => return self.encode_audio(|transcoder| transcoder.push(&packet)),
+            Task::RewindVideo => {
+                if let Some(transcoder) = self.video.as_mut().and_then(|lane| lane.transcoder.as_mut()) {
+                    transcoder.flush();
+                }
+            }
+            Task::RewindAudio if self.source_ended => return self.encode_audio(AudioTranscoder::finish),
+            Task::RewindAudio => {
+                if let Some((_, transcoder)) = self.audio.as_mut().and_then(|lane| lane.encode.as_mut()) {
+                    transcoder.rewind()?;
+                }
+            }
+            // It is taken by `play`.
+            Task::Ended => {}
+        }
+        Ok(())
+    }
+
+    fn encode_audio(
+        &mut self,
+        work: impl FnOnce(&mut AudioTranscoder) -> Result<Vec<EncodedFrame>, MediaError>,
+    ) -> Result<(), MediaError> {
+        let Some((broadcast, transcoder)) = self.audio.as_mut().and_then(|lane| lane.encode.as_mut()) else {
+            return Ok(());
+        };
+        if !self.demand.is_wanted(*broadcast) {
+            return Ok(());
+        }
+        match work(transcoder) {
+            Ok(frames) => {
+                self.failed_in_a_row = 0;
+                for frame in frames {
+                    self.agenda.add(frame.timestamp, Task::Send(*broadcast, frame));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.failed_in_a_row += 1;
+                tracing::debug!(%error, "a piece of sound cannot be re-encoded");
+                if self.failed_in_a_row < FAILURES { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+}
+
+impl VideoLane {
+    fn new(
+        plan: &StreamPlan,
+        streams: &[StreamInfo],
+        broadcasts: &mut Vec<Broadcast>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, MediaError> {
+        let (copy, encoded) = open_broadcasts(plan, streams, broadcasts);
+        let stream = &streams[plan.stream];
+        let transcoder = if encoded.is_empty() {
+            None
+        } else {
+            let targets = encoded.iter().map(|index| broadcasts[*index].clone()).collect();
+            Some(VideoTranscoder::new(stream, targets, surroundings)?)
+        };
+        let lead = VideoTranscoder::lead(stream);
+        let last_decode = MediaTime::ZERO.since(lead);
+        Ok(Self { progress: Progress::new(plan.stream), lead, last_decode, copy, transcoder, encoded })
+    }
+
+    fn place(&mut self, packet: Packet, pass_start: MediaTime, agenda: &mut Agenda) {
+        // What is decoded but not shown may lie long before the start; it must not be taken for late.
+        let decode = packet.dts.max(pass_start);
+        if let Some(copy) = &mut self.copy {
+            agenda.add(self.progress.task(decode), Task::Send(copy.broadcast, copy.frame(&packet)));
+        }
+        self.progress.read = decode;
+        if self.transcoder.is_some() {
+            self.last_decode = self.last_decode.max(decode.since(self.lead));
+            agenda.add(self.last_decode, Task::DecodeVideo(packet));
+        }
+    }
+}
+
+impl AudioLane {
+    fn new(plan: &StreamPlan, streams: &[StreamInfo], broadcasts: &mut Vec<Broadcast>) -> Result<Self, MediaError> {
+        let (copy, encoded) = open_broadcasts(plan, streams, broadcasts);
+        let bitrate = plan.encoded().find_map(|rendition| rendition.bitrate);
+        let encode = match (encoded.first(), bitrate) {
+            (Some(index), Some(bitrate)) => Some((*index, AudioTranscoder::new(&streams[plan.stream], bitrate)?)),
+            _ => None,
+        };
+        Ok(Self { progress: Progress::new(plan.stream), copy, encode })
+    }
+
+    fn place(&mut self, packet: Packet, pass_start: MediaTime, agenda: &mut Agenda) {
+        let time = packet.pts.max(pass_start);
+        self.progress.read = time;
+        if let Some(copy) = self.copy.as_mut().filter(|_| !packet.discard) {
+            agenda.add(self.progress.task(time), Task::Send(copy.broadcast, copy.frame(&packet)));
+        }
+        if self.encode.is_some() {
+            agenda.add(self.progress.task(time.since(AUDIO_LEAD)), Task::DecodeAudio(packet));
+        }
+    }
+}
+
+impl Progress {
+    fn new(stream: usize) -> Self {
+        let start = MediaTime::ZERO.since(READ_AHEAD);
+        Self { stream, read: MediaTime::ZERO, last_task: start }
+    }
+
+    /// When a task is done that would be at this time: not before the one ahead of it.
+    fn task(&mut self, time: MediaTime) -> MediaTime {
+        self.last_task = self.last_task.max(time);
+        self.last_task
+    }
+}
+
+impl Copy {
+    /// The packet as a frame of its track, whose timestamps do not run backwards even where the source's do.
+    fn frame(&mut self, packet: &Packet) -> EncodedFrame {
+        let timestamp = match self.last {
+            Some(last) if !self.reordered => packet.pts.max(last.offset(TICK)),
+            _ => packet.pts,
+        };
+        self.last = Some(timestamp);
+        EncodedFrame { codec: self.codec, data: packet.data.clone(), timestamp, keyframe: packet.keyframe }
+    }
+}
+
+/// Makes a broadcast for each form of a stream. Returns the one that is a copy, and the indices of those encoded.
+fn open_broadcasts(
+    plan: &StreamPlan,
+    streams: &[StreamInfo],
+    broadcasts: &mut Vec<Broadcast>,
+) -> (Option<Copy>, Vec<usize>) {
+    let (mut copy, mut encoded) = (None, Vec::new());
+    for rendition in &plan.renditions {
+        let broadcast = broadcasts.len();
+        match rendition.action {
+            Action::Copy => {
+                broadcasts.push(Broadcast::new(rendition.codec.clone()));
+                let (codec, reordered) = (rendition.codec.codec, streams[plan.stream].reordered);
+                copy = Some(Copy { broadcast, codec, reordered, last: None });
+            }
+            Action::Encode => {
+                // Whoever joins gets a fresh keyframe instead of what was sent since the last one, which may be long.
+                broadcasts.push(Broadcast::with_keyframes_on_request(rendition.codec.clone()));
+                encoded.push(broadcast);
+            }
+        }
+    }
+    (copy, encoded)
+}

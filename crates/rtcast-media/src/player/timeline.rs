@@ -1,0 +1,119 @@
+//! The times of a source that is played once or over and over, as one line that rises.
+
+use rtcast_peer::MediaTime;
+
+use crate::packet::Packet;
+
+/// What a packet that tells no duration counts for, at the end of a pass.
+const UNKNOWN_DURATION: MediaTime = MediaTime::from_micros(33_333);
+/// The least that a pass takes, so that a source of a single packet does not spin.
+const SHORTEST_PASS: MediaTime = MediaTime::from_micros(100_000);
+
+/// Moves each pass of the source behind the one before, pictures and sound by the same amount: the length of the
+/// longest stream.
+#[derive(Default)]
+pub(super) struct Timeline {
+    /// The source's time of what is presented first; it becomes zero.
+    start: Option<MediaTime>,
+    /// What this pass is moved by.
+    offset: MediaTime,
+    /// Where the last thing presented in this pass ends, moved.
+    end: MediaTime,
+    presented: bool,
+}
+
+impl Timeline {
+    /// Moves a packet to its place.
+    pub(super) fn place(&mut self, packet: &mut Packet) {
+        if !packet.discard && self.start.is_none() {
+            self.start = Some(packet.pts);
+        }
+        let shift = self.offset.since(self.start.unwrap_or_default());
+        packet.pts = packet.pts.offset(shift);
+        packet.dts = packet.dts.offset(shift);
+        if !packet.discard {
+            let duration = if packet.duration > MediaTime::ZERO { packet.duration } else { UNKNOWN_DURATION };
+            self.end = self.end.max(packet.pts.offset(duration));
+            self.presented = true;
+        }
+    }
+
+    /// Where this pass begins.
+    pub(super) const fn pass_start(&self) -> MediaTime {
+        self.offset
+    }
+
+    /// Where the last thing presented so far ends.
+    pub(super) const fn end(&self) -> MediaTime {
+        self.end
+    }
+
+    /// Begins another pass. `false`: nothing was presented in the last one, so that another would be pointless.
+    pub(super) fn next_pass(&mut self) -> bool {
+        self.offset = self.end.max(self.offset.offset(SHORTEST_PASS));
+        std::mem::take(&mut self.presented)
+    }
+
+    /// Whether this pass has presented anything.
+    pub(super) const fn has_presented(&self) -> bool {
+        self.presented
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn packet(stream: usize, pts: i64, duration: i64, discard: bool) -> Packet {
+        let time = |milliseconds: i64| MediaTime::from_micros(milliseconds * 1_000);
+        let (pts, duration) = (time(pts), time(duration));
+        Packet { stream, data: Bytes::new(), pts, dts: pts, duration, keyframe: true, discard }
+    }
+
+    #[test]
+    fn passes_follow_each_other_by_the_length_of_the_longest_stream() {
+        let mut timeline = Timeline::default();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            // Sound with priming; pictures that start at 500 ms and end 5 ms before the sound.
+            for (stream, pts, duration, discard) in
+                [(1, 477, 23, true), (0, 500, 40, false), (1, 500, 25, false), (0, 540, 40, false), (1, 525, 60, false)]
+            {
+                let mut packet = packet(stream, pts, duration, discard);
+                timeline.place(&mut packet);
+                if !discard {
+                    seen.push((stream, packet.pts.as_nanos() / 1_000_000));
+                }
+            }
+            assert!(timeline.next_pass());
+        }
+        // One pass takes 85 ms, less than the shortest that is allowed, which is 100 ms.
+        let first = [(0, 0), (1, 0), (0, 40), (1, 25)];
+        let expected = [0, 100, 200].map(|offset| first.map(|(stream, time)| (stream, time + offset))).concat();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_pass_is_as_long_as_its_longest_stream() {
+        let mut timeline = Timeline::default();
+        for pass in 0..3 {
+            assert_eq!(timeline.pass_start(), MediaTime::from_micros(pass * 1_025_000));
+            timeline.place(&mut packet(0, 0, 1_000, false));
+            timeline.place(&mut packet(1, 0, 1_025, false));
+            assert!(timeline.next_pass());
+        }
+    }
+
+    #[test]
+    fn an_empty_pass_is_told() {
+        let mut timeline = Timeline::default();
+        assert!(!timeline.has_presented());
+        assert!(!timeline.next_pass());
+        timeline.place(&mut packet(0, 0, 0, false));
+        assert!(timeline.has_presented());
+        assert!(timeline.next_pass());
+        assert!(!timeline.next_pass());
+    }
+}

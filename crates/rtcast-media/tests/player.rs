@@ -1,0 +1,394 @@
+//! The player, seen from its broadcasts: what comes, when, and in which order.
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rtcast_media::codec::{audio_decoder, video_decoder};
+use rtcast_media::container::{self, Source};
+use rtcast_media::pattern::{GREEN, PatternOptions, TestPattern};
+use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
+use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaStreamTrack, MediaTime};
+use support::{amplitude, audio_stream, ffmpeg, folder, packet, video_stream};
+use tokio::task::JoinSet;
+
+const SMALL: PatternOptions = PatternOptions { width: 320, height: 180, frame_rate: 30 };
+
+#[tokio::test]
+async fn the_test_pattern_comes_in_every_codec_at_its_pace() {
+    let player = MediaPlayer::test_pattern(SMALL).expect("a player");
+    assert_eq!(player.plan().to_string(), "video: test pattern → VP8 and H.264, on demand · audio: tone → Opus");
+    assert_eq!(player.info().to_string(), "320x180 30 fps test pattern · tone 48 kHz stereo");
+    let heard = listen(&player, Duration::from_secs(3)).await;
+    for codec in [Codec::Vp8, Codec::H264] {
+        let frames = &heard[&codec];
+        assert!((85..=92).contains(&frames.len()), "{codec}: {} pictures in 3 s", frames.len());
+        assert!(frames[0].1.keyframe);
+        assert_paced(frames, 120);
+        let mut decoder = video_decoder(&video_stream(SourceCodec::Rtp(codec))).expect("a decoder");
+        let mut pictures = Vec::new();
+        for (_, frame) in frames {
+            pictures.extend(decoder.decode(&packet(frame)).expect("decoded"));
+        }
+        let picture = &pictures[60];
+        // The middle of the green block.
+        let (luma, chroma) = (135 * 320 + 40, 67 * 160 + 20);
+        let colour = [picture.y()[luma], picture.u()[chroma], picture.v()[chroma]];
+        assert!(colour.iter().zip(GREEN).all(|(found, green)| found.abs_diff(green) < 8), "{codec}: {colour:?}");
+    }
+    let sound = &heard[&Codec::Opus];
+    assert!((145..=156).contains(&sound.len()), "{} pieces of sound in 3 s", sound.len());
+    assert_paced(sound, 120);
+    assert!((pitch_amplitude(sound, 1_200) - 3_276.7).abs() < 200.0, "the tone has {}", pitch_amplitude(sound, 1_200));
+}
+
+#[tokio::test]
+async fn nothing_is_read_until_somebody_watches_and_it_goes_on_where_it_stood() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let source = Counted { inner: TestPattern::new(SMALL), count: Arc::clone(&count) };
+    let player = MediaPlayer::builder().demuxer(Box::new(source), "pattern").expect("a player");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+
+    let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
+    let first = collect(&vp8, Duration::from_millis(700)).await;
+    assert_eq!(first[0].1.timestamp, MediaTime::ZERO, "it starts with the first picture");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let read = count.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(count.load(Ordering::Relaxed), read, "it stands still");
+
+    let second = collect(&vp8, Duration::from_millis(700)).await;
+    let stood = first.last().expect("pictures").1.timestamp;
+    let (came, frame) = &second[0];
+    assert!(frame.keyframe, "a new viewer begins with a keyframe");
+    let gap = frame.timestamp.since(stood).as_secs_f64();
+    assert!((0.0..0.2).contains(&gap), "{gap} s are missing");
+    assert!(*came < Duration::from_millis(250), "the picture came after {came:?}");
+    assert!((17..=24).contains(&second.len()), "no burst: {} pictures in 0.7 s", second.len());
+}
+
+#[tokio::test]
+async fn b_frames_and_aac_are_re_encoded_and_looped_together() {
+    let file = make(
+        "loop",
+        "b.mp4",
+        &[
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=320x180:rate=30:duration=1",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=frequency=440:sample_rate=44100:duration=1",
+            "-c:v",
+            "libx264",
+            "-bf",
+            "3",
+            "-pix_fmt",
+            "yuv420p",
+            "-c:a",
+            "aac",
+            "-ac",
+            "2",
+        ],
+    );
+    let player = MediaPlayer::builder().looping(true).open(&file).await.expect("a player");
+    assert_eq!(
+        player.plan().to_string(),
+        "video: H.264 High has B-frames → re-encode (VP8 and H.264, on demand) · audio: AAC → Opus"
+    );
+    let heard = listen(&player, Duration::from_millis(3_600)).await;
+    for codec in [Codec::Vp8, Codec::H264] {
+        let frames = &heard[&codec];
+        assert!((98..=110).contains(&frames.len()), "{codec}: {} pictures in 3.6 s", frames.len());
+        assert_paced(frames, 150);
+        // Each pass takes as long as the longer stream, so that its first picture may come up to 100 ms late.
+        for pair in frames.windows(2) {
+            let step = pair[1].1.timestamp.since(pair[0].1.timestamp).as_secs_f64();
+            assert!((0.03..0.11).contains(&step), "{codec}: a step of {step} s");
+        }
+    }
+    let sound = &heard[&Codec::Opus];
+    assert_paced(sound, 150);
+    let (first, last) = (sound[0].1.timestamp, sound[sound.len() - 1].1.timestamp);
+    assert!(last.since(first).as_secs_f64() > 3.2);
+    // ffmpeg's sine has 1/8 of full scale, which its mix to stereo lowers by 3 dB.
+    assert!(pitch_amplitude(sound, 1_200) > 2_300.0, "the tone has {}", pitch_amplitude(sound, 1_200));
+}
+
+#[tokio::test]
+async fn what_can_be_copied_comes_byte_for_byte_and_ends_in_time() {
+    let file = make(
+        "copy",
+        "baseline.mp4",
+        &[
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=320x180:rate=30:duration=1.5",
+            "-c:v",
+            "libx264",
+            "-profile:v",
+            "baseline",
+            "-g",
+            "15",
+            "-pix_fmt",
+            "yuv420p",
+        ],
+    );
+    let player = MediaPlayer::open(&file).await.expect("a player");
+    assert_eq!(player.plan().to_string(), "video: copy (VP8 on demand)");
+    assert!(matches!(player.audio(), Err(MediaError::NoSuchStream { kind: "audio", .. })));
+    let start = Instant::now();
+    let h264 = rendition(&player.video().expect("pictures"), Codec::H264);
+    let (frames, ended) = tokio::join!(collect(&h264, Duration::from_millis(1_900)), player.ended());
+    ended.expect("it ends well");
+    let mut demuxer = container::open(&Source::Path(file)).expect("opens");
+    let mut expected = Vec::new();
+    while let Some(packet) = demuxer.next_packet().expect("reads") {
+        expected.push((packet.pts, packet.data, packet.keyframe));
+    }
+    let found: Vec<_> = frames.into_iter().map(|(_, frame)| (frame.timestamp, frame.data, frame.keyframe)).collect();
+    assert_eq!(found.len(), 45);
+    assert!(found == expected, "the frames are the packets");
+    assert!(h264.is_closed());
+    assert!(start.elapsed() < Duration::from_millis(2_500));
+}
+
+#[tokio::test]
+async fn who_joins_in_the_middle_of_a_long_group_sees_a_picture_soon() {
+    let file = make(
+        "middle",
+        "long.mp4",
+        &[
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=640x360:rate=30:duration=8",
+            "-c:v",
+            "libx264",
+            "-bf",
+            "0",
+            "-g",
+            "1000",
+            "-pix_fmt",
+            "yuv420p",
+        ],
+    );
+    let player = MediaPlayer::open(&file).await.expect("a player");
+    let track = player.video().expect("pictures");
+    let (h264, vp8) = (rendition(&track, Codec::H264), rendition(&track, Codec::Vp8));
+    let watching = tokio::spawn({
+        let h264 = h264.clone();
+        async move { collect(&h264, Duration::from_millis(3_800)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let joined = collect(&vp8, Duration::from_millis(1_200)).await;
+    let (came, frame) = &joined[0];
+    assert!(frame.keyframe);
+    assert!(*came < Duration::from_millis(700), "the first picture came after {came:?}");
+    let position = frame.timestamp.as_secs_f64();
+    assert!((2.3..3.2).contains(&position), "it shows {position} s");
+    assert!(joined.len() > 15, "{} pictures in 1.2 s", joined.len());
+    let copied = watching.await.expect("no panic");
+    assert!((108..=118).contains(&copied.len()), "{} copied pictures in 3.8 s", copied.len());
+}
+
+#[tokio::test]
+async fn the_policy_decides_what_is_sent() {
+    let file = make(
+        "policy",
+        "b.mp4",
+        &["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=0.5", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
+    );
+    for (policy, expected) in [
+        (CodecPolicy::Vp8, vec![Codec::Vp8]),
+        (CodecPolicy::H264, vec![Codec::H264]),
+        (CodecPolicy::Copy, vec![Codec::H264]),
+    ] {
+        let player = MediaPlayer::builder().codec(policy).open(&file).await.expect("a player");
+        let codecs: Vec<Codec> = player.video().expect("pictures").codecs().map(|codec| codec.codec).collect();
+        assert_eq!(codecs, expected, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_ends_the_tracks() {
+    let player = MediaPlayer::test_pattern(SMALL).expect("a player");
+    let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
+    let heard = collect(&vp8, Duration::from_millis(200)).await;
+    assert!(!heard.is_empty());
+    let other = player.clone();
+    drop(player);
+    assert!(!vp8.is_closed());
+    let ended = tokio::spawn({
+        let vp8 = vp8.clone();
+        async move {
+            while !vp8.is_closed() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    });
+    drop(other);
+    tokio::time::timeout(Duration::from_secs(2), ended).await.expect("it ends soon").expect("no panic");
+}
+
+#[tokio::test]
+async fn bad_sources_say_what_is_wrong() {
+    let folder = folder("bad");
+    let missing = MediaPlayer::open(folder.join("missing.mp4")).await.expect_err("there is no such file");
+    assert!(matches!(missing, MediaError::Io { .. }) && missing.to_string().contains("missing.mp4"), "{missing}");
+    let text = folder.join("text.mp4");
+    std::fs::write(&text, "this is no film").expect("written");
+    let error = MediaPlayer::open(&text).await.expect_err("it is no film");
+    assert!(matches!(error, MediaError::Invalid { .. }), "{error}");
+
+    // What can be read of a damaged source is played before the error is told.
+    let player = MediaPlayer::builder().demuxer(Box::new(Breaking(TestPattern::new(SMALL), 40)), "breaking");
+    let player = player.expect("a player");
+    let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
+    let (frames, ended) = tokio::join!(collect(&vp8, Duration::from_millis(1_200)), player.ended());
+    assert!(matches!(*ended.expect_err("it breaks"), MediaError::Invalid { .. }));
+    assert!((14..=16).contains(&frames.len()), "{} pictures before it breaks", frames.len());
+
+    // An empty one is told at once, even if it is to be looped.
+    let empty = MediaPlayer::builder().looping(true).demuxer(Box::new(Empty(TestPattern::new(SMALL))), "empty");
+    let empty = empty.expect("a player");
+    let sound = rendition(&empty.audio().expect("sound"), Codec::Opus);
+    let _listening = sound.subscribe_frames();
+    let ended = tokio::time::timeout(Duration::from_secs(2), empty.ended()).await.expect("it ends at once");
+    assert!(ended.expect_err("it is empty").to_string().contains("no packet"));
+}
+
+/// A frame and how long after the start of listening it came.
+type Arrived = (Duration, EncodedFrame);
+
+async fn collect(broadcast: &Broadcast, time: Duration) -> Vec<Arrived> {
+    let start = Instant::now();
+    let mut subscription = broadcast.subscribe_frames();
+    let mut frames = Vec::new();
+    while let Ok(Some(frame)) = tokio::time::timeout(time.saturating_sub(start.elapsed()), subscription.recv()).await {
+        frames.push((start.elapsed(), frame));
+    }
+    frames
+}
+
+/// Listens to every rendition of a player.
+async fn listen(player: &MediaPlayer, time: Duration) -> HashMap<Codec, Vec<Arrived>> {
+    let mut listeners = JoinSet::new();
+    for track in [player.video(), player.audio()].into_iter().flatten() {
+        for broadcast in track.renditions() {
+            let broadcast = broadcast.clone();
+            listeners.spawn(async move { (broadcast.codec().codec, collect(&broadcast, time).await) });
+        }
+    }
+    listeners.join_all().await.into_iter().collect()
+}
+
+fn rendition(track: &MediaStreamTrack, codec: Codec) -> Broadcast {
+    track.renditions().iter().find(|broadcast| broadcast.codec().codec == codec).expect("the rendition").clone()
+}
+
+/// Timestamps rise, and frames come when they are due, within so many milliseconds.
+fn assert_paced(frames: &[Arrived], tolerance: i64) {
+    for pair in frames.windows(2) {
+        let (earlier, later) = (pair[0].1.timestamp, pair[1].1.timestamp);
+        assert!(earlier < later, "{}: {later:?} follows {earlier:?}", pair[1].1.codec);
+    }
+    let delays =
+        frames.iter().map(|(came, frame)| MediaTime::from(*came).since(frame.timestamp).as_nanos() / 1_000_000);
+    let (least, most) = (delays.clone().min().unwrap_or(0), delays.max().unwrap_or(0));
+    assert!(most - least <= tolerance, "frames come {least} to {most} ms after their times");
+}
+
+/// The strength of 440 Hz in half a second of some Opus, from so many milliseconds on.
+fn pitch_amplitude(sound: &[Arrived], from: usize) -> f64 {
+    let stream = audio_stream(SourceCodec::Rtp(Codec::Opus), 48_000, 2, bytes::Bytes::new());
+    let mut decoder = audio_decoder(&stream).expect("a decoder");
+    let mut samples = Vec::new();
+    for (_, frame) in sound {
+        samples.extend_from_slice(decoder.decode(&packet(frame)).expect("decoded").expect("sound").samples());
+    }
+    amplitude(&samples[from * 96..][..48_000], 0, 2, 48_000, 440.0)
+}
+
+fn make(test: &str, name: &str, arguments: &[&str]) -> PathBuf {
+    let path = folder(test).join(name);
+    ffmpeg(&[arguments, &[path.to_str().expect("a plain path")]].concat());
+    path
+}
+
+/// Counts the packets that are read.
+struct Counted {
+    inner: TestPattern,
+    count: Arc<AtomicUsize>,
+}
+
+impl Demuxer for Counted {
+    fn streams(&self) -> &[StreamInfo] {
+        self.inner.streams()
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        None
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.inner.next_packet()
+    }
+
+    fn rewind(&mut self) -> Result<bool, MediaError> {
+        self.inner.rewind()
+    }
+}
+
+/// Fails after so many packets.
+struct Breaking(TestPattern, usize);
+
+impl Demuxer for Breaking {
+    fn streams(&self) -> &[StreamInfo] {
+        self.0.streams()
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        None
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
+        let error = || MediaError::Invalid { source_name: "breaking".into(), reason: "it breaks off".into() };
+        self.1 = self.1.checked_sub(1).ok_or_else(error)?;
+        self.0.next_packet()
+    }
+
+    fn rewind(&mut self) -> Result<bool, MediaError> {
+        self.0.rewind()
+    }
+}
+
+/// Announces streams and holds nothing.
+struct Empty(TestPattern);
+
+impl Demuxer for Empty {
+    fn streams(&self) -> &[StreamInfo] {
+        self.0.streams()
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        None
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
+        Ok(None)
+    }
+
+    fn rewind(&mut self) -> Result<bool, MediaError> {
+        Ok(true)
+    }
+}
