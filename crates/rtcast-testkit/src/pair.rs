@@ -1,0 +1,231 @@
+//! Two connections, a network between them, and their clock.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtcast_proto::connection::{
+    Connection, ConnectionConfig, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock,
+};
+use rtcast_proto::dtls::{Certificate, DtlsVersion};
+use rtcast_proto::jsep::TransceiverId;
+use rtcast_proto::payload::Packetizer;
+use rtcast_proto::{EncodedFrame, JsepConfig, MediaKind, RtpCodec};
+
+use crate::network::{Link, Network};
+
+/// The longest payload that the tests packetise to.
+const MAX_PAYLOAD: usize = 1_160;
+
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The first.
+    Left,
+    /// The second.
+    Right,
+}
+
+/// A connection with what the tests keep of it.
+#[derive(Debug)]
+pub struct Peer {
+    /// The connection.
+    pub connection: Connection,
+    /// Its address.
+    pub address: SocketAddr,
+    /// What it told, frames apart.
+    pub events: Vec<ConnectionEvent>,
+    /// The frames that it received.
+    pub frames: Vec<EncodedFrame>,
+    outgoing: Network,
+}
+
+/// Two peers. Left is at 10.0.0.1:1000, right at 10.0.0.2:2000.
+#[derive(Debug)]
+pub struct Pair {
+    /// The time.
+    pub now: Instant,
+    /// The first peer.
+    pub left: Peer,
+    /// The second peer.
+    pub right: Peer,
+    batch: TransmitBatch,
+}
+
+impl Pair {
+    /// Two peers that speak DTLS 1.2, over links of that kind in both directions; the seed decides what is lost.
+    pub fn new(link: &Link, seed: u64) -> Self {
+        Self::with_dtls(link, seed, DtlsVersion::V1_2)
+    }
+
+    /// The same with another version of DTLS.
+    ///
+    /// # Panics
+    /// If the system has no randomness for certificates.
+    pub fn with_dtls(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
+        let now = Instant::now();
+        let peer = |address: &str, number: u64| {
+            let address: SocketAddr = address.parse().expect("an address");
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&seed.to_be_bytes());
+            bytes[8..16].copy_from_slice(&number.to_be_bytes());
+            let mut connection = Connection::new(ConnectionConfig {
+                certificate: Certificate::generate().expect("the system has randomness"),
+                dtls_version,
+                jsep: JsepConfig::default(),
+                username_prefix: String::new(),
+                seed: bytes,
+                clock: WallClock { instant: now, ntp_time: 0xe000_0000_0000_0000 },
+            });
+            connection.add_local_address(address);
+            let outgoing = Network::new(link.clone(), seed ^ number);
+            Peer { connection, address, events: Vec::new(), frames: Vec::new(), outgoing }
+        };
+        Self { now, left: peer("10.0.0.1:1000", 1), right: peer("10.0.0.2:2000", 2), batch: TransmitBatch::default() }
+    }
+
+    /// One of the two.
+    pub const fn peer(&mut self, side: Side) -> &mut Peer {
+        match side {
+            Side::Left => &mut self.left,
+            Side::Right => &mut self.right,
+        }
+    }
+
+    /// Changes the link in both directions.
+    pub fn set_link(&mut self, link: &Link) {
+        self.left.outgoing.set_link(link.clone());
+        self.right.outgoing.set_link(link.clone());
+    }
+
+    /// Datagrams sent and lost, of both directions.
+    pub const fn datagrams(&self) -> (u64, u64) {
+        (self.left.outgoing.sent + self.right.outgoing.sent, self.left.outgoing.lost + self.right.outgoing.lost)
+    }
+
+    /// Exchanges an offer of `side` and its answer.
+    ///
+    /// # Panics
+    /// If one is refused.
+    pub fn negotiate(&mut self, side: Side) {
+        let now = self.now;
+        let (offerer, answerer) = match side {
+            Side::Left => (&mut self.left.connection, &mut self.right.connection),
+            Side::Right => (&mut self.right.connection, &mut self.left.connection),
+        };
+        offerer.set_local_description(now, None).expect("an offer");
+        let offer = offerer.local_description().expect("the offer");
+        answerer.set_remote_description(now, &offer).expect("the offer is taken");
+        answerer.set_local_description(now, None).expect("an answer");
+        let answer = answerer.local_description().expect("the answer");
+        offerer.set_remote_description(now, &answer).expect("the answer is taken");
+        self.step();
+    }
+
+    /// Runs until both are connected. Returns the time that it took, `None` if it took more than `limit`.
+    pub fn connect(&mut self, limit: Duration) -> Option<Duration> {
+        let start = self.now;
+        let connected = |peer: &Peer| peer.connection.connection_state() == PeerConnectionState::Connected;
+        while !(connected(&self.left) && connected(&self.right)) {
+            if self.now - start > limit || !self.advance(start + limit + Duration::from_millis(1)) {
+                return None;
+            }
+        }
+        Some(self.now - start)
+    }
+
+    /// Runs for that time.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.advance(end) {}
+        self.now = end;
+        self.step();
+    }
+
+    /// Adds a track of that codec on `side` and returns what sends it.
+    ///
+    /// # Panics
+    /// If the connection is closed.
+    pub fn add_track(&mut self, side: Side, codec: &RtpCodec, id: &str) -> TransceiverId {
+        let kind: MediaKind = codec.codec.kind();
+        let streams = ["test".to_owned()];
+        self.peer(side).connection.add_track(kind, id, &streams).expect("a track")
+    }
+
+    /// Sends a frame by that packetizer.
+    ///
+    /// # Panics
+    /// If the frame is none of the packetizer's codec.
+    pub fn send(&mut self, side: Side, transceiver: TransceiverId, packetizer: &mut Packetizer, frame: &EncodedFrame) {
+        let packets = Arc::new(packetizer.packetize(frame, self.now).expect("a frame"));
+        self.peer(side).connection.send_frame(transceiver, &packets, packets.timestamp);
+        self.step();
+    }
+
+    /// A packetizer as the tests use it.
+    pub fn packetizer(codec: &RtpCodec) -> Packetizer {
+        Packetizer::new(codec.codec, MAX_PAYLOAD)
+    }
+
+    /// Goes on to the next thing that happens, but not beyond `end`. Returns `false` if nothing happens before it.
+    fn advance(&mut self, end: Instant) -> bool {
+        let next = [
+            self.left.connection.poll_timeout(),
+            self.right.connection.poll_timeout(),
+            self.left.outgoing.next_arrival(),
+            self.right.outgoing.next_arrival(),
+        ];
+        let Some(next) = next.into_iter().flatten().min().filter(|next| *next < end) else { return false };
+        // A timer that is due at once and stays due would stop the clock.
+        self.now = next.max(self.now + Duration::from_micros(10));
+        self.step();
+        true
+    }
+
+    /// Does what is due now.
+    fn step(&mut self) {
+        let now = self.now;
+        while let Some((source, destination, mut contents)) = self.left.outgoing.receive(now) {
+            let datagram = Datagram { source, destination, contents: &mut contents };
+            self.right.connection.handle_input(now, datagram);
+        }
+        while let Some((source, destination, mut contents)) = self.right.outgoing.receive(now) {
+            let datagram = Datagram { source, destination, contents: &mut contents };
+            self.left.connection.handle_input(now, datagram);
+        }
+        for peer in [&mut self.left, &mut self.right] {
+            if peer.connection.poll_timeout().is_some_and(|at| at <= now) {
+                peer.connection.handle_timeout(now);
+            }
+            peer.settle(now, &mut self.batch);
+        }
+    }
+}
+
+impl Peer {
+    /// Whether it told of this.
+    pub fn told(&self, event: &ConnectionEvent) -> bool {
+        self.events.contains(event)
+    }
+
+    fn settle(&mut self, now: Instant, batch: &mut TransmitBatch) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                ConnectionEvent::Frame { frame, .. } => self.frames.push(frame),
+                event => self.events.push(event),
+            }
+        }
+        loop {
+            let done = self.connection.poll_transmit(now, batch);
+            for transmit in batch.iter() {
+                for datagram in transmit.datagrams() {
+                    self.outgoing.send(now, transmit.source, transmit.destination, datagram);
+                }
+            }
+            batch.clear();
+            if done {
+                break;
+            }
+        }
+    }
+}
