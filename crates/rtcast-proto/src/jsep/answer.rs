@@ -2,12 +2,12 @@
 
 use crate::jsep::codec_matching::answer_formats;
 use crate::jsep::config::LocalTransport;
-use crate::jsep::media_section::{self, transport_section};
-use crate::jsep::negotiated::{DtlsRole, RefusalReason};
+use crate::jsep::media_section;
+use crate::jsep::negotiated::DtlsRole;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
 use crate::sdp::{DescriptionError, Media, SdpType, Session, SessionDescription, Setup};
-use crate::types::{MediaKind, Mid};
+use crate::types::Mid;
 
 impl Jsep {
     /// Writes the answer to the peer's offer; nothing changes until it is set as the local description.
@@ -51,7 +51,8 @@ impl Jsep {
     }
 
     fn write_answer(&self, offer: &Session, transport: &LocalTransport) -> Created {
-        let setup = self.answer_setup(offer);
+        let review = self.review(offer);
+        let setup = self.answer_setup(offer, review.tag);
         let mut session = Session {
             id: self.session_id.to_string(),
             version: self.session_version + 1,
@@ -62,7 +63,7 @@ impl Jsep {
         let mut owners = Vec::new();
         for (index, offered) in offer.media.iter().enumerate() {
             let owner = self.owner(index);
-            let media = match (self.refusal(offer, index), owner) {
+            let media = match (review.refusal(index), owner) {
                 (None, Owner::Transceiver(id)) => self
                     .transceiver(id)
                     .and_then(|transceiver| self.answer_media(transceiver, offered, transport, setup)),
@@ -78,7 +79,7 @@ impl Jsep {
         };
         let groups = offer.bundle.iter().map(|group| group.iter().filter(accepted).cloned().collect::<Vec<Mid>>());
         session.bundle = groups.filter(|group| !group.is_empty()).collect();
-        media_section::put_candidates(&mut session, transport);
+        media_section::put_session(&mut session, transport);
         Created { session, owners }
     }
 
@@ -96,7 +97,8 @@ impl Jsep {
         let mut media = Media::new(&offered.kind, &offered.protocol);
         media.mid.clone_from(&offered.mid);
         media.direction = transceiver.direction.and(offered.direction.reversed());
-        media.rtcp_mux = offered.rtcp_mux;
+        media.rtcp_mux = true;
+        media.extmap_allow_mixed = offered.extmap_allow_mixed;
         media.rtcp_rsize = offered.rtcp_rsize;
         media.payload_formats = formats;
         media_section::put_formats(&mut media);
@@ -122,51 +124,11 @@ impl Jsep {
 
     /// RFC 8829 §5.3.1: active if the offer leaves it to us, so that the handshake begins at once; RFC 8842 §5.5: the
     /// role that we have, if the connection is there already.
-    fn answer_setup(&self, offer: &Session) -> Setup {
-        let offered = transport_section(offer).and_then(|index| offer.media.get(index)).and_then(|media| media.setup);
+    fn answer_setup(&self, offer: &Session, tag: Option<usize>) -> Setup {
+        let offered = tag.and_then(|index| offer.media.get(index)).and_then(|media| media.setup);
         match (offered, self.dtls_role) {
             (Some(Setup::Active), _) | (Some(Setup::Actpass), Some(DtlsRole::Server)) => Setup::Passive,
             _ => Setup::Active,
         }
-    }
-
-    /// Why our answer rejects this m-line, `None` if it does not.
-    pub(crate) fn refusal(&self, offer: &Session, index: usize) -> Option<RefusalReason> {
-        let media = offer.media.get(index)?;
-        if media.is_rejected() {
-            return Some(RefusalReason::RejectedByOffer);
-        }
-        let kind = match media.media_kind() {
-            Some(kind) if media.is_rtp() => Some(kind),
-            None if media.is_data() => None,
-            _ => return Some(RefusalReason::UnknownKind),
-        };
-        if kind.is_none() && !self.config.data_channels {
-            return Some(RefusalReason::DataChannelsDisabled);
-        }
-        if !shares_transport(offer, index) {
-            return Some(RefusalReason::NotBundled);
-        }
-        let transceiver = self.transceivers.iter().find(|t| t.media_line == Some(index));
-        if transceiver.is_some_and(|transceiver| !transceiver.is_live()) {
-            return Some(RefusalReason::Stopped);
-        }
-        let preferences = transceiver.map(|t| t.codec_preferences.as_slice()).unwrap_or_default();
-        let has_codec = |kind: MediaKind| {
-            let formats = answer_formats(media, &self.config.codecs, kind, preferences);
-            formats.iter().any(|format| format.codec().is_some())
-        };
-        kind.filter(|kind| !has_codec(*kind)).map(|_| RefusalReason::NoCommonCodec)
-    }
-}
-
-/// RFC 8829 §5.3.1, policy `max-bundle`: only m-lines in the same group as the first one are served.
-pub(crate) fn shares_transport(session: &Session, index: usize) -> bool {
-    let Some(tagged) = transport_section(session) else { return false };
-    let mid = |index: usize| session.media.get(index).and_then(|media| media.mid.as_ref());
-    match (mid(tagged), mid(index)) {
-        _ if tagged == index => true,
-        (Some(first), Some(other)) => session.bundle.iter().any(|group| group.contains(first) && group.contains(other)),
-        _ => false,
     }
 }

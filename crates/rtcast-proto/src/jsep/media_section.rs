@@ -21,10 +21,12 @@ pub(crate) fn put_transport(media: &mut Media, transport: &LocalTransport, setup
     media.setup = Some(setup);
 }
 
-/// Writes the candidates into the m-line that stands for the bundle, and takes them out of the others.
-pub(crate) fn put_candidates(session: &mut Session, transport: &LocalTransport) {
+/// Writes the candidates into the m-line that stands for the bundle, and takes them out of the others; and what holds
+/// for the session, into all.
+pub(crate) fn put_session(session: &mut Session, transport: &LocalTransport) {
     let tagged = transport_section(session);
     for (index, media) in session.media.iter_mut().enumerate() {
+        media.extmap_allow_mixed |= session.extmap_allow_mixed;
         if Some(index) != tagged {
             media.candidates.clear();
             media.end_of_candidates = false;
@@ -48,11 +50,31 @@ pub(crate) fn put_candidates(session: &mut Session, transport: &LocalTransport) 
     }
 }
 
-/// The m-line whose ICE and DTLS attributes hold: the first of the bundle, or the first that is not rejected.
+/// The m-lines in use, in the order in which they may stand for the bundle: first its members, then the others.
+pub(crate) fn live_sections(session: &Session) -> impl Iterator<Item = usize> {
+    let mut order: Vec<usize> = Vec::new();
+    let members = session.bundle.iter().flatten().filter_map(|mid| session.index_of(mid));
+    for index in members.take(session.media.len()).chain(0..session.media.len()) {
+        if session.media.get(index).is_some_and(|media| !media.is_rejected()) && !order.contains(&index) {
+            order.push(index);
+        }
+    }
+    order.into_iter()
+}
+
+/// The m-line whose ICE and DTLS attributes hold in an answer, or in a description of ours.
 pub(crate) fn transport_section(session: &Session) -> Option<usize> {
-    let live = |index: &usize| session.media.get(*index).is_some_and(|media| !media.is_rejected());
-    let bundled = session.bundle.iter().flatten().filter_map(|mid| session.index_of(mid)).find(live);
-    bundled.or_else(|| (0..session.media.len()).find(live))
+    live_sections(session).next()
+}
+
+/// Whether two m-lines are one, or in the same BUNDLE group.
+pub(crate) fn same_bundle(session: &Session, left: usize, right: usize) -> bool {
+    let mid = |index: usize| session.media.get(index).and_then(|media| media.mid.as_ref());
+    match (mid(left), mid(right)) {
+        _ if left == right => true,
+        (Some(left), Some(right)) => session.bundle.iter().any(|group| group.contains(left) && group.contains(right)),
+        _ => false,
+    }
 }
 
 /// An m-line that is turned down: port 0 and the formats that were there (RFC 3264 §6).

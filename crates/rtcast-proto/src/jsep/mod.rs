@@ -14,7 +14,9 @@ mod negotiated;
 mod negotiation_needed;
 mod numbering;
 mod offer;
+mod offer_review;
 mod remote_candidate;
+mod remote_transport;
 mod rollback;
 mod set_description;
 mod state;
@@ -30,10 +32,11 @@ pub use config::{
 };
 pub use h264::{SendFit, can_send};
 pub use negotiated::{
-    DtlsRole, IceParameters, Negotiated, NegotiatedCodec, NegotiatedData, NegotiatedMedia, Outcome, RefusalReason,
-    RefusedMedia, RemoteSource, RemoteTrack, RemoteTransport,
+    DtlsRole, Negotiated, NegotiatedCodec, NegotiatedData, NegotiatedMedia, Outcome, RefusalReason, RefusedMedia,
+    RemoteSource, RemoteTrack,
 };
 pub use remote_candidate::RemoteCandidate;
+pub use remote_transport::{IceParameters, RemoteTransport};
 pub use state::SignalingState;
 pub use transceiver::{Transceiver, TransceiverId, TransceiverInit};
 
@@ -90,6 +93,10 @@ pub struct Jsep {
     /// What a rollback goes back to; there while an offer is pending.
     before_offer: Option<rollback::Snapshot>,
     dtls_role: Option<DtlsRole>,
+    /// The peer's credentials of the last exchange that ended.
+    settled_ice: Option<IceParameters>,
+    /// The m-line of the remote description whose transport is in use.
+    remote_section: Option<usize>,
 }
 
 /// The m-line of the data channels.
@@ -138,6 +145,8 @@ impl Jsep {
             last_answer: None,
             before_offer: None,
             dtls_role: None,
+            settled_ice: None,
+            remote_section: None,
         }
     }
 
@@ -342,8 +351,15 @@ impl Jsep {
     pub fn local_description(&self, transport: &LocalTransport) -> Option<SessionDescription> {
         let description = self.pending_local.as_ref().or(self.current_local.as_ref())?;
         let mut session = description.session().clone();
-        media_section::put_candidates(&mut session, transport);
+        media_section::put_session(&mut session, transport);
         Some(SessionDescription::from_session(description.sdp_type(), session))
+    }
+
+    /// The m-line that our candidates go with: its place, and its mid.
+    pub fn candidate_section(&self) -> Option<(usize, Option<Mid>)> {
+        let session = self.pending_local.as_ref().or(self.current_local.as_ref())?.session();
+        let index = media_section::transport_section(session)?;
+        Some((index, session.media.get(index).and_then(|media| media.mid.clone())))
     }
 
     /// Whether a description of this type may be set as the local one now.

@@ -4,11 +4,10 @@ use crate::codec::Codec;
 use crate::codec::RtpCodec;
 use crate::jsep::h264::{SendFit, can_send};
 use crate::jsep::media_section::transport_section;
+use crate::jsep::remote_transport::RemoteTransport;
 use crate::jsep::transceiver::TransceiverId;
 use crate::jsep::{Jsep, Owner, SignalingState, codec_matching};
-use crate::sdp::{
-    Candidate, Direction, Fingerprint, HeaderExtension, Media, PayloadFormat, RtcpFeedback, Session, Setup,
-};
+use crate::sdp::{Direction, HeaderExtension, Media, PayloadFormat, RtcpFeedback, Session, Setup};
 use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
 
 /// What came of setting a description.
@@ -76,38 +75,6 @@ pub struct RemoteTrack {
     pub stream_ids: Vec<String>,
 }
 
-/// The peer's ICE credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IceParameters {
-    /// The user name fragment.
-    pub ufrag: String,
-    /// The password.
-    pub pwd: String,
-    /// Whether the peer is an ICE-lite agent, so that we control.
-    pub lite: bool,
-}
-
-/// How to reach the peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteTransport {
-    /// The m-line that it was read from: the one that stands for the bundle.
-    pub media_line: usize,
-    /// The mid of that m-line.
-    pub mid: Option<Mid>,
-    /// The credentials.
-    pub ice: IceParameters,
-    /// Whether they changed since the last remote description: the peer restarts ICE.
-    pub ice_restart: bool,
-    /// The digests of the peer's certificate; one that we can compute must match.
-    pub fingerprints: Vec<Fingerprint>,
-    /// What the peer says about who opens DTLS.
-    pub setup: Setup,
-    /// The candidates in the description.
-    pub candidates: Vec<Candidate>,
-    /// Whether no more follow.
-    pub end_of_candidates: bool,
-}
-
 /// Which side of DTLS we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DtlsRole {
@@ -149,6 +116,8 @@ pub struct NegotiatedMedia {
     pub receive_codecs: Vec<NegotiatedCodec>,
     /// The header extensions of both sides, their direction seen from us.
     pub extensions: Vec<HeaderExtension>,
+    /// Whether one-byte and two-byte header extensions may be mixed (RFC 8285 §6).
+    pub extmap_allow_mixed: bool,
     /// Whether RTCP packets need not be compound (RFC 5506).
     pub rtcp_rsize: bool,
     /// Our source.
@@ -227,26 +196,6 @@ pub struct NegotiatedData {
     pub remote_port: u16,
     /// The largest message that the peer takes, in bytes, 0 for no limit; 65,536 if it does not say (RFC 8841 §6.1).
     pub max_message_size: u64,
-}
-
-/// Reads how to reach the peer; the description was validated.
-pub(crate) fn remote_transport(session: &Session, before: Option<&Session>) -> Option<RemoteTransport> {
-    let index = transport_section(session)?;
-    let media = session.media.get(index)?;
-    let credentials = |media: &Media| Some((media.ice_ufrag.clone()?, media.ice_pwd.clone()?));
-    let (ufrag, pwd) = credentials(media)?;
-    let old = before.and_then(|session| session.media.get(transport_section(session)?)).and_then(credentials);
-    Some(RemoteTransport {
-        media_line: index,
-        mid: media.mid.clone(),
-        // RFC 8839 §4.4.1.1.1: a change of either is a restart.
-        ice_restart: old.is_some_and(|old| old != (ufrag.clone(), pwd.clone())),
-        ice: IceParameters { ufrag, pwd, lite: session.ice_lite },
-        fingerprints: media.fingerprints.clone(),
-        setup: media.setup?,
-        candidates: media.candidates.clone(),
-        end_of_candidates: media.end_of_candidates,
-    })
 }
 
 impl Jsep {
@@ -351,6 +300,7 @@ impl Jsep {
             send_codecs,
             receive_codecs,
             extensions: extensions.collect(),
+            extmap_allow_mixed: ours.extmap_allow_mixed && theirs.extmap_allow_mixed,
             rtcp_rsize: ours.rtcp_rsize && theirs.rtcp_rsize,
             ssrc: transceiver.ssrc,
             remote_sources,

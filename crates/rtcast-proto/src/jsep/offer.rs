@@ -89,7 +89,7 @@ impl Jsep {
         if !bundle.is_empty() {
             session.bundle = vec![bundle];
         }
-        media_section::put_candidates(&mut session, transport);
+        media_section::put_session(&mut session, transport);
         Created { session, owners }
     }
 
@@ -111,7 +111,12 @@ impl Jsep {
         for capability in capabilities {
             let asked = !transceiver.codec_preferences.is_empty();
             if capability.offered || asked {
-                media.payload_formats.extend(numbering.formats(capability, before));
+                for format in numbering.formats(capability, before) {
+                    // Two capabilities may be one and the same to the peer.
+                    if !media.payload_formats.iter().any(|known| known.payload_type == format.payload_type) {
+                        media.payload_formats.push(format);
+                    }
+                }
             }
         }
         media_section::put_formats(&mut media);

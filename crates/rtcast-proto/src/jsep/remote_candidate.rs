@@ -1,7 +1,6 @@
 //! Candidates that the peer trickles in (RFC 8829 §4.1.19, W3C webrtc-pc §4.4.2 addIceCandidate).
 
 use crate::jsep::Jsep;
-use crate::jsep::media_section::transport_section;
 use crate::sdp::{Candidate, DescriptionError, IceCandidate, Media};
 use crate::types::Mid;
 
@@ -59,7 +58,7 @@ impl Jsep {
         let named = named.or_else(|| parsed.as_ref().and_then(|parsed| parsed.extension("ufrag")));
         let other_generation = named.is_some() && ufrag.is_some() && named != ufrag;
         Ok(match parsed {
-            _ if transport_section(session) != Some(index) || other_generation => RemoteCandidate::Unused,
+            _ if self.remote_section != Some(index) || other_generation => RemoteCandidate::Unused,
             Some(candidate) => RemoteCandidate::Use(candidate),
             None => RemoteCandidate::End,
         })

@@ -11,6 +11,7 @@ use crate::types::Mid;
 pub(crate) struct Snapshot {
     transceivers: Vec<Association>,
     data: Option<DataSection>,
+    remote_section: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +36,11 @@ impl Jsep {
             remote_track_id: t.remote_track_id.clone(),
             remote_stream_ids: t.remote_stream_ids.clone(),
         };
-        Snapshot { transceivers: self.transceivers.iter().map(association).collect(), data: self.data.clone() }
+        Snapshot {
+            transceivers: self.transceivers.iter().map(association).collect(),
+            data: self.data.clone(),
+            remote_section: self.remote_section,
+        }
     }
 
     /// Goes back to the stable state before the pending offer; what the application added meanwhile stays.
@@ -72,6 +77,7 @@ impl Jsep {
         let stopped = &outcome.stopped;
         self.transceivers.retain(|transceiver| !stopped.contains(&transceiver.id));
         self.data = snapshot.data;
+        self.remote_section = snapshot.remote_section;
         self.pending_local = None;
         self.pending_remote = None;
         self.last_answer = None;

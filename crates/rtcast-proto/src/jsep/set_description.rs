@@ -1,6 +1,8 @@
 //! Setting a description: all checks first, then everything at once (RFC 8829 §5.6 to §5.11).
 
-use crate::jsep::negotiated::{DtlsRole, Outcome, RefusedMedia, RemoteTrack, remote_transport};
+use crate::jsep::media_section::transport_section;
+use crate::jsep::negotiated::{Outcome, RemoteTrack};
+use crate::jsep::remote_transport::{RemoteTransport, remote_transport};
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{DataSection, Jsep, Owner, SignalingState, validate};
 use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription};
@@ -51,14 +53,11 @@ impl Jsep {
                 Ok(())
             }),
             SdpType::Offer => {
-                validate::remote(description.session(), SdpType::Offer)?;
+                validate::mids(description.session())?;
                 self.commit(|jsep, outcome| jsep.apply_remote_offer(description, next_state, outcome))
             }
-            sdp_type @ (SdpType::Answer | SdpType::Pranswer) => {
-                validate::remote(description.session(), sdp_type)?;
-                if let Some(offer) = &self.pending_local {
-                    validate::answer_fits(description.session(), offer.session())?;
-                }
+            SdpType::Answer | SdpType::Pranswer => {
+                validate::mids(description.session())?;
                 self.commit(|jsep, outcome| jsep.apply_remote_answer(description, next_state, outcome))
             }
         }
@@ -115,14 +114,14 @@ impl Jsep {
         outcome: &mut Outcome,
     ) -> Result<(), DescriptionError> {
         let Some(offer) = self.pending_remote.clone() else { return Err(lost("the peer's offer", self.state)) };
+        let review = self.review(offer.session());
         for (index, media) in description.session().media.iter().enumerate() {
             self.apply_direction(index, media.is_rejected(), media.direction, outcome);
         }
-        let before = self.current_remote.as_ref().map(SessionDescription::session);
-        if let Some(transport) = remote_transport(offer.session(), before) {
+        if let Some(transport) = self.read_transport(offer.session(), review.tag, SdpType::Offer)? {
             outcome.negotiated = self.negotiate(description.session(), offer.session(), transport, true);
         }
-        self.finish(outcome);
+        self.finish(outcome, next_state);
         if next_state == SignalingState::Stable {
             self.become_stable(description.clone(), offer);
         } else {
@@ -148,9 +147,11 @@ impl Jsep {
         if self.state == SignalingState::Stable {
             self.before_offer = Some(self.snapshot());
         }
+        let review = self.review(offer);
+        outcome.refused = review.refused(offer);
+        outcome.remote_transport = self.read_transport(offer, review.tag, SdpType::Offer)?;
         for (index, media) in offer.media.iter().enumerate() {
-            if let Some(reason) = self.refusal(offer, index) {
-                outcome.refused.push(RefusedMedia { media_line: index, kind: media.kind.clone(), reason });
+            if review.refusal(index).is_some() {
                 continue;
             }
             let known = self.transceivers.iter().find(|t| t.media_line == Some(index)).and_then(|t| t.mid.clone());
@@ -161,8 +162,6 @@ impl Jsep {
             }
             self.note_remote_track(index, media, media.direction.reversed(), outcome);
         }
-        let before = self.current_remote.as_ref().map(SessionDescription::session);
-        outcome.remote_transport = remote_transport(offer, before);
         self.pending_remote = Some(description.clone());
         self.last_answer = None;
         self.state = next_state;
@@ -177,18 +176,18 @@ impl Jsep {
     ) -> Result<(), DescriptionError> {
         let Some(offer) = self.pending_local.clone() else { return Err(lost("our offer", self.state)) };
         let answer = description.session();
+        outcome.remote_transport = self.read_transport(answer, transport_section(answer), description.sdp_type())?;
+        validate::answer_fits(answer, offer.session())?;
         for (index, (media, offered)) in answer.media.iter().zip(&offer.session().media).enumerate() {
             // RFC 3264 §6.1: a peer cannot send what was not offered to be received, whatever its answer says.
             let direction = offered.direction.and(media.direction.reversed());
             self.note_remote_track(index, media, direction, outcome);
             self.apply_direction(index, media.is_rejected(), direction, outcome);
         }
-        let before = self.current_remote.as_ref().map(SessionDescription::session);
-        outcome.remote_transport = remote_transport(answer, before);
         if let Some(transport) = outcome.remote_transport.clone() {
             outcome.negotiated = self.negotiate(offer.session(), answer, transport, false);
         }
-        self.finish(outcome);
+        self.finish(outcome, next_state);
         if next_state == SignalingState::Stable {
             self.become_stable(offer, description.clone());
         } else {
@@ -240,10 +239,27 @@ impl Jsep {
         }
     }
 
-    /// Remembers the DTLS role, which holds for later exchanges.
-    fn finish(&mut self, outcome: &Outcome) {
-        let role: Option<DtlsRole> = outcome.negotiated.as_ref().map(|negotiated| negotiated.dtls_role);
-        self.dtls_role = role.or(self.dtls_role);
+    /// Reads how to reach the peer, and remembers which m-line says it.
+    fn read_transport(
+        &mut self,
+        session: &Session,
+        tag: Option<usize>,
+        sdp_type: SdpType,
+    ) -> Result<Option<RemoteTransport>, DescriptionError> {
+        self.remote_section = tag;
+        match tag {
+            Some(tag) => remote_transport(session, tag, sdp_type, self.settled_ice.as_ref()),
+            None => Ok(None),
+        }
+    }
+
+    /// Remembers what later exchanges are compared with: the DTLS role, and the peer's credentials.
+    fn finish(&mut self, outcome: &Outcome, next_state: SignalingState) {
+        let Some(negotiated) = &outcome.negotiated else { return };
+        self.dtls_role = Some(negotiated.dtls_role);
+        if next_state == SignalingState::Stable {
+            self.settled_ice = Some(negotiated.transport.ice.clone());
+        }
     }
 
     /// RFC 8829 §5.10: finds the transceiver of an offered m-line, or makes one.

@@ -1,10 +1,9 @@
 //! Everything that is checked before a description changes anything.
 
 use crate::jsep::SignalingState;
-use crate::jsep::answer::shares_transport;
-use crate::jsep::media_section::transport_section;
+use crate::jsep::media_section::{same_bundle, transport_section};
 use crate::jsep::negotiated::counterpart;
-use crate::sdp::{DescriptionError, Media, MediaLine, SdpType, Session, Setup};
+use crate::sdp::{DescriptionError, Media, MediaLine, SdpType, Session};
 
 /// The state that follows (RFC 8829 §3.2).
 pub(crate) fn state(state: SignalingState, sdp_type: SdpType, local: bool) -> Result<SignalingState, DescriptionError> {
@@ -64,69 +63,8 @@ const fn state_hint(state: SignalingState, sdp_type: SdpType, local: bool) -> &'
     }
 }
 
-/// Checks what an offer and an answer of the peer have in common.
-pub(crate) fn remote(session: &Session, sdp_type: SdpType) -> Result<(), DescriptionError> {
-    mids(session)?;
-    let Some(tagged) = transport_section(session) else { return Ok(()) };
-    let Some(media) = session.media.get(tagged) else { return Ok(()) };
-    let missing = |attribute: &'static str, hint: &'static str| DescriptionError::MissingAttribute {
-        attribute,
-        media_line: media.line(tagged),
-        hint: hint.into(),
-    };
-    if media.ice_ufrag.is_none() {
-        return Err(missing("ice-ufrag", "ICE needs the peer's user name: pass the SDP as the peer made it"));
-    }
-    if media.ice_pwd.is_none() {
-        return Err(missing("ice-pwd", "ICE needs the peer's password: pass the SDP as the peer made it"));
-    }
-    if media.fingerprints.is_empty() {
-        return Err(missing(
-            "fingerprint",
-            "DTLS proves the peer's identity by it, and WebRTC is always encrypted: pass the SDP as the peer made it",
-        ));
-    }
-    setup(media, tagged, sdp_type)?;
-    for (index, media) in session.media.iter().enumerate() {
-        let used = !media.is_rejected() && media.media_kind().is_some() && media.is_rtp();
-        if used && shares_transport(session, index) && !media.rtcp_mux {
-            return Err(DescriptionError::MissingAttribute {
-                attribute: "rtcp-mux",
-                media_line: media.line(index),
-                hint: "RTP and RTCP share one port here: turn on rtcp-mux at the peer (rtcpMuxPolicy \"require\")"
-                    .into(),
-            });
-        }
-    }
-    Ok(())
-}
-
-fn setup(media: &Media, index: usize, sdp_type: SdpType) -> Result<(), DescriptionError> {
-    let answer = sdp_type != SdpType::Offer;
-    match media.setup {
-        None => Err(DescriptionError::MissingAttribute {
-            attribute: "setup",
-            media_line: media.line(index),
-            hint: if answer {
-                "an answer says who opens DTLS: `a=setup:active` or `a=setup:passive`".into()
-            } else {
-                "an offer says who may open DTLS: `a=setup:actpass`".into()
-            },
-        }),
-        Some(Setup::Actpass) if answer => Err(DescriptionError::meaning(
-            format!("{} has `a=setup:actpass`, which only an offer may say", media.line(index)),
-            "an answer says active or passive; this looks like an offer that was given the type \"answer\", perhaps \
-             our own that came back",
-        )),
-        Some(Setup::Holdconn) => Err(DescriptionError::meaning(
-            format!("{} has `a=setup:holdconn`, with which nobody opens DTLS", media.line(index)),
-            "an offer says actpass, an answer active or passive",
-        )),
-        Some(_) => Ok(()),
-    }
-}
-
-fn mids(session: &Session) -> Result<(), DescriptionError> {
+/// Checks that every m-line has a mid of its own, and that the BUNDLE group names none that is not there.
+pub(crate) fn mids(session: &Session) -> Result<(), DescriptionError> {
     let mut seen = std::collections::HashMap::new();
     for (index, media) in session.media.iter().enumerate() {
         if let Some(mid) = &media.mid
@@ -192,6 +130,7 @@ pub(crate) fn answer_fits(answer: &Session, offer: &Session) -> Result<(), Descr
             offer.media.len()
         ));
     }
+    let tag = transport_section(answer);
     for (index, (answered, offered)) in answer.media.iter().zip(&offer.media).enumerate() {
         let rejected = answered.is_rejected();
         let same_mid = answered.mid == offered.mid || (rejected && answered.mid.is_none());
@@ -204,7 +143,7 @@ pub(crate) fn answer_fits(answer: &Session, offer: &Session) -> Result<(), Descr
         if rejected {
             continue;
         }
-        if !shares_transport(answer, index) {
+        if !tag.is_some_and(|tag| same_bundle(answer, tag, index)) {
             return Err(DescriptionError::Unsupported {
                 problem: format!("the answer does not bundle {}", answered.line(index)),
                 hint: "everything goes over one transport here: the peer must support BUNDLE (RFC 9143)".into(),

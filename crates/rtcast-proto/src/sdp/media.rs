@@ -59,6 +59,9 @@ pub struct Media {
     pub end_of_candidates: bool,
     /// What each payload type is, in the order of the m-line; those without meaning are left out.
     pub payload_formats: Vec<PayloadFormat>,
+    /// Whether one-byte and two-byte header extensions may be mixed in one stream, here or for the whole session
+    /// (RFC 8285 §6).
+    pub extmap_allow_mixed: bool,
     /// The RTP header extensions.
     pub extensions: Vec<HeaderExtension>,
     /// The tracks and their streams.
@@ -98,6 +101,7 @@ impl Media {
             candidates: Vec::new(),
             end_of_candidates: false,
             payload_formats: Vec::new(),
+            extmap_allow_mixed: false,
             extensions: Vec::new(),
             msids: Vec::new(),
             ssrcs: Vec::new(),
@@ -206,6 +210,7 @@ impl Media {
             "rtcp-mux-only" => self.rtcp_mux_only = true,
             "rtcp-rsize" => self.rtcp_rsize = true,
             "bundle-only" => self.bundle_only = true,
+            "extmap-allow-mixed" => self.extmap_allow_mixed = true,
             "end-of-candidates" => self.end_of_candidates = true,
             "candidate" if self.candidates.len() >= MAXIMUM_CANDIDATES => {
                 return Err(line.error("no more than 1024 candidates in one m-line"));
@@ -284,7 +289,8 @@ impl Media {
         self.fingerprints = if own.fingerprints.is_empty() { session.fingerprints.clone() } else { own.fingerprints };
     }
 
-    pub(crate) fn to_lines(&self) -> sdp_types::Media {
+    /// Writes the m-line; `mixed` says that the session allows mixed header extensions for all.
+    pub(crate) fn to_lines(&self, mixed: bool) -> sdp_types::Media {
         let mut lines = sdp_types::Media {
             media: self.kind.clone(),
             port: self.port,
@@ -300,6 +306,9 @@ impl Media {
         let family = if self.address.contains(':') { sdp_types::AddrType::Ip6 } else { sdp_types::AddrType::Ip4 };
         lines.add_connection(Connection::new(sdp_types::NetType::In, family, &self.address));
         lines.attributes = self.attributes();
+        if self.extmap_allow_mixed && !mixed {
+            lines.attributes.push(Attribute::new("extmap-allow-mixed"));
+        }
         lines
     }
 

@@ -73,7 +73,9 @@ impl Session {
             }
         }
         for (media, section) in parsed.session().medias.iter().zip(sections.get(1..).unwrap_or_default()) {
-            session.media.push(Media::parse(media, parsed.session().connection.as_ref(), section, &inherited)?);
+            let mut media = Media::parse(media, parsed.session().connection.as_ref(), section, &inherited)?;
+            media.extmap_allow_mixed |= session.extmap_allow_mixed;
+            session.media.push(media);
         }
         Ok(session)
     }
@@ -106,7 +108,7 @@ impl Session {
         }
         lines.add_attribute(Attribute::with_value("msid-semantic", "WMS *"));
         for media in &self.media {
-            lines.add_media(media.to_lines());
+            lines.add_media(media.to_lines(self.extmap_allow_mixed));
         }
         SdpLines::new(lines)
     }
