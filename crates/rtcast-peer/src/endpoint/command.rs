@@ -12,6 +12,7 @@ use rtcast_proto::connection::Connection;
 
 use super::Counters;
 use crate::broadcast::{BroadcastId, FrameSink};
+use crate::net::UdpSocket;
 use crate::peer_connection::Shared;
 
 /// Frames that may wait for a shard. A shard that is so far behind loses whole frames, and its viewers go on with the
@@ -32,7 +33,7 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 pub(crate) type Work = Box<dyn FnOnce(&mut super::shard::Entry, Instant) + Send>;
 
 pub(super) enum Command {
-    Insert { id: ConnectionId, connection: Box<Connection>, shared: Arc<Shared> },
+    Insert { id: ConnectionId, connection: Box<Connection>, shared: Arc<Shared>, sockets: Vec<UdpSocket> },
     Call { id: ConnectionId, work: Work },
     Frame { broadcast: BroadcastId, frame: Arc<PacketizedFrame> },
     BroadcastEnded { broadcast: BroadcastId },
@@ -77,10 +78,16 @@ impl ShardHandle {
         self.inner.load.load(Ordering::Relaxed)
     }
 
-    /// Hands a connection to the shard. Returns `false` if the shard has stopped.
-    pub(crate) fn insert(&self, id: ConnectionId, connection: Connection, shared: Arc<Shared>) -> bool {
+    /// Hands a connection to the shard, with sockets of its own or none. Returns `false` if the shard has stopped.
+    pub(crate) fn insert(
+        &self,
+        id: ConnectionId,
+        connection: Connection,
+        shared: Arc<Shared>,
+        sockets: Vec<UdpSocket>,
+    ) -> bool {
         self.inner.load.fetch_add(1, Ordering::Relaxed);
-        self.inner.push(Command::Insert { id, connection: Box::new(connection), shared })
+        self.inner.push(Command::Insert { id, connection: Box::new(connection), shared, sockets })
     }
 
     /// Runs work on the connection. Returns `false` if the shard has stopped; work for a connection that is gone is

@@ -3,6 +3,7 @@
 mod command;
 mod routes;
 mod shard;
+mod sockets;
 mod subscription;
 
 use std::fmt;
@@ -102,7 +103,7 @@ struct Inner {
     shards: Vec<ShardHandle>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     addresses: Vec<SocketAddr>,
-    local: SocketAddr,
+    local: Option<SocketAddr>,
     certificate: Certificate,
     dtls_version: DtlsVersion,
     clock: WallClock,
@@ -117,12 +118,15 @@ impl Endpoint {
     /// # Errors
     /// What the system says, such as [`io::ErrorKind::AddrInUse`].
     pub fn bind(config: EndpointConfig) -> io::Result<Self> {
+        // A port that somebody else has must be noticed, which sharing would hide: the first socket is bound alone.
+        let local = UdpSocket::bind(config.address, false)?.local_address();
+        Self::start(config, Some(local))
+    }
+
+    /// Starts the threads, on a port of their own or without one.
+    fn start(config: EndpointConfig, local: Option<SocketAddr>) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shards.unwrap_or(cores).clamp(1, MAX_SHARDS);
-        // A port that somebody else has must be noticed, which sharing would hide: the first socket is bound alone.
-        let probe = UdpSocket::bind(config.address, false)?;
-        let local = probe.local_address();
-        drop(probe);
         let counters = Arc::new(Counters::default());
         let routes = Arc::new(Routes::default());
         let mut handles: Vec<ShardHandle> = Vec::with_capacity(count);
@@ -130,7 +134,7 @@ impl Endpoint {
         let mut capabilities = None;
         let mut addresses = Vec::new();
         for index in 0..count {
-            let mut sockets = bind_all(local, count > 1)?;
+            let mut sockets = local.map_or(Ok(Vec::new()), |local| bind_all(local, count > 1))?;
             for socket in &mut sockets {
                 if !config.segmentation {
                     socket.disable_segmentation();
@@ -162,7 +166,7 @@ impl Endpoint {
             send_buffer: 0,
             receive_buffer: 0,
         });
-        info!(%local, shards = count, ?capabilities, "endpoint bound");
+        info!(?local, shards = count, ?capabilities, "endpoint started");
         Ok(Self {
             inner: Arc::new(Inner {
                 shards: handles,
@@ -179,11 +183,11 @@ impl Endpoint {
         })
     }
 
-    /// The endpoint that connections use which are given none: bound at the first use to a free port on all addresses,
-    /// and kept as long as somebody uses it.
+    /// The threads of connections that are given no endpoint and have sockets of their own: started at the first use, and
+    /// kept as long as somebody uses them.
     ///
     /// # Errors
-    /// What the system says of the socket.
+    /// What the system says of the threads.
     pub(crate) fn shared() -> io::Result<Self> {
         static SHARED: OnceLock<Mutex<std::sync::Weak<Inner>>> = OnceLock::new();
         let slot = SHARED.get_or_init(Mutex::default);
@@ -191,14 +195,15 @@ impl Endpoint {
         if let Some(inner) = slot.upgrade() {
             return Ok(Self { inner });
         }
-        let endpoint = Self::bind(EndpointConfig::default())?;
+        let endpoint = Self::start(EndpointConfig::default(), None)?;
         *slot = Arc::downgrade(&endpoint.inner);
         Ok(endpoint)
     }
 
     /// The address that is bound; its port is the one in all candidates.
     pub fn local_address(&self) -> SocketAddr {
-        self.inner.local
+        // Only the threads of connections with sockets of their own have none, and they are not handed out.
+        self.inner.local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// What the kernel can do for the sockets.
@@ -290,11 +295,18 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
+/// Sockets for one connection alone, and the addresses under which they can be reached.
+pub(crate) fn private_sockets(address: SocketAddr) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
+    let sockets = bind_all(address, false)?;
+    let addresses = sockets.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
+    Ok((sockets, addresses))
+}
+
 /// The sockets of one shard: the address, and for `0.0.0.0` the same port on IPv6 where the machine has it.
 fn bind_all(local: SocketAddr, shared: bool) -> io::Result<Vec<UdpSocket>> {
     let mut sockets = vec![UdpSocket::bind(local, shared)?];
     if local.is_ipv4() && local.ip().is_unspecified() {
-        let address = SocketAddr::from(([0u16; 8], local.port()));
+        let address = SocketAddr::from(([0u16; 8], sockets[0].local_address().port()));
         sockets.extend(UdpSocket::bind(address, shared));
     }
     Ok(sockets)

@@ -1,14 +1,14 @@
 //! A shard: one thread with its sockets, its timers and its connections.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque, hash_map};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::{Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch};
 use rtcast_proto::ice::username_of;
@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::Counters;
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
 use super::routes::Routes;
+use super::sockets::Sockets;
 use super::subscription::Subscription;
 use crate::broadcast::BroadcastId;
 use crate::net::{ReceivedDatagrams, UdpSocket};
@@ -44,6 +45,7 @@ pub(crate) struct Entry {
     remotes: Vec<SocketAddr>,
     scheduled: Option<Instant>,
     dirty: bool,
+    sockets: Vec<Token>,
 }
 
 struct SenderEntry {
@@ -70,7 +72,7 @@ impl Entry {
 pub(super) struct Shard {
     index: usize,
     poll: Poll,
-    sockets: Vec<UdpSocket>,
+    sockets: Sockets,
     handle: ShardHandle,
     counters: Arc<Counters>,
     routes: Arc<Routes>,
@@ -87,14 +89,12 @@ pub(super) struct Shard {
 impl Shard {
     pub(super) fn new(
         index: usize,
-        mut sockets: Vec<UdpSocket>,
+        sockets: Vec<UdpSocket>,
         counters: Arc<Counters>,
         routes: Arc<Routes>,
     ) -> io::Result<(Self, ShardHandle)> {
         let poll = Poll::new()?;
-        for (token, socket) in sockets.iter_mut().enumerate() {
-            poll.registry().register(socket.source(), Token(token), Interest::READABLE)?;
-        }
+        let sockets = Sockets::new(&poll, sockets)?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let handle = ShardHandle::new(index, waker, Arc::clone(&counters));
         let shard = Self {
@@ -134,9 +134,7 @@ impl Shard {
                 self.handle_command(command);
             }
             for event in &events {
-                if let Some(socket) = self.sockets.get(event.token().0).map(|_| event.token().0) {
-                    self.receive(socket, &mut received, peers);
-                }
+                self.receive(event.token(), &mut received, peers);
             }
             self.fire_timers();
             self.settle();
@@ -148,7 +146,9 @@ impl Shard {
     fn handle_command(&mut self, command: Command) {
         let now = Instant::now();
         match command {
-            Command::Insert { id, connection, shared } => {
+            Command::Insert { id, connection, shared, sockets } => {
+                let tokens =
+                    sockets.into_iter().filter_map(|socket| self.sockets.add(&self.poll, socket, id)).collect();
                 self.usernames.insert(connection.username_fragment().to_owned(), id);
                 self.counters.connections.fetch_add(1, Ordering::Relaxed);
                 let entry = Entry {
@@ -158,6 +158,7 @@ impl Shard {
                     remotes: Vec::new(),
                     scheduled: None,
                     dirty: false,
+                    sockets: tokens,
                 };
                 self.connections.insert(id, entry);
             }
@@ -211,9 +212,10 @@ impl Shard {
         }
     }
 
-    fn receive(&mut self, socket: usize, received: &mut ReceivedDatagrams, peers: &[ShardHandle]) {
+    fn receive(&mut self, token: Token, received: &mut ReceivedDatagrams, peers: &[ShardHandle]) {
         for _ in 0..RECEIVES_IN_A_ROW {
-            match self.sockets[socket].receive(received) {
+            let Some((socket, owner)) = self.sockets.get(token) else { return };
+            match socket.receive(received) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An ICMP message about some peer shows up as an error of the socket; the next call goes on.
@@ -223,11 +225,15 @@ impl Shard {
                 }
             }
             let now = Instant::now();
-            let local = self.sockets[socket].local_address();
+            let bound = socket.local_address();
             received.for_each(|remote, ip, datagram| {
-                let local = SocketAddr::new(ip.unwrap_or(local.ip()), local.port());
+                let local = SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
                 count(&self.counters.datagrams_received, 1);
                 count(&self.counters.bytes_received, datagram.len());
+                if let Some(id) = owner {
+                    self.deliver(now, id, remote, local, datagram);
+                    return;
+                }
                 match self.owner(remote, datagram) {
                     Some(owner) if owner != self.index => {
                         if let Some(peer) = peers.get(owner) {
@@ -239,10 +245,7 @@ impl Shard {
             });
         }
         // More is waiting; the poll reports only changes, so it is asked to report once more.
-        let token = Token(socket);
-        if let Err(error) = self.poll.registry().reregister(self.sockets[socket].source(), token, Interest::READABLE) {
-            warn!(%error, "a socket cannot be polled any more");
-        }
+        self.sockets.poll_again(&self.poll, token);
     }
 
     /// The shard that a datagram is for: the one that knows its sender, or the one that its STUN username names.
@@ -259,6 +262,10 @@ impl Shard {
     fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
         let named = username_of(contents).and_then(|username| self.usernames.get(username)).copied();
         let Some(id) = named.or_else(|| self.remotes.get(&remote).copied()) else { return };
+        self.deliver(now, id, remote, local, contents);
+    }
+
+    fn deliver(&mut self, now: Instant, id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents });
         self.mark(id);
@@ -287,13 +294,17 @@ impl Shard {
                 send(&self.sockets, &mut self.batch, &self.counters);
                 before = 0;
             }
-            // Whoever we send to may answer; STUN responses carry no name to find the connection by.
-            for transmit in self.batch.iter().skip(before) {
-                let remote = transmit.destination;
-                if let hash_map::Entry::Vacant(vacant) = self.remotes.entry(remote) {
-                    vacant.insert(id);
-                    self.routes.learn(remote, self.index);
-                    entry.remotes.push(remote);
+            if entry.sockets.is_empty() {
+                // Whoever we send to may answer; STUN responses carry no name to find the connection by. Of two
+                // connections to one address the newer has it: the older belongs to a peer that has begun anew.
+                for transmit in self.batch.iter().skip(before) {
+                    let remote = transmit.destination;
+                    let owner = self.remotes.get(&remote);
+                    if owner.is_none_or(|owner| *owner < id) {
+                        self.remotes.insert(remote, id);
+                        self.routes.learn(remote, self.index);
+                        entry.remotes.push(remote);
+                    }
                 }
             }
             if self.batch.len() >= FLUSH_AT {
@@ -349,11 +360,19 @@ impl Shard {
         }
         self.usernames.remove(entry.connection.username_fragment());
         for remote in &entry.remotes {
-            self.remotes.remove(remote);
-            self.routes.forget(*remote);
+            if self.remotes.get(remote) == Some(&id) {
+                self.remotes.remove(remote);
+                self.routes.forget(*remote);
+            }
         }
         for sender in &entry.senders {
             leave(&mut self.viewers, id, sender);
+        }
+        if !entry.sockets.is_empty() {
+            send(&self.sockets, &mut self.batch, &self.counters);
+            for token in &entry.sockets {
+                self.sockets.remove(&self.poll, *token);
+            }
         }
         entry.shared.update(&entry.connection);
         entry.shared.ended();
@@ -444,14 +463,13 @@ fn leave(
     }
 }
 
-fn send(sockets: &[UdpSocket], batch: &mut TransmitBatch, counters: &Counters) {
+fn send(sockets: &Sockets, batch: &mut TransmitBatch, counters: &Counters) {
     if batch.is_empty() {
         return;
     }
     let (mut datagrams, mut bytes, mut calls, mut errors) = (0, 0, 0, 0);
     for transmit in batch.iter() {
-        let socket = sockets.iter().find(|socket| socket.local_address().is_ipv4() == transmit.destination.is_ipv4());
-        match socket.map(|socket| socket.send(&transmit)) {
+        match sockets.for_source(transmit.source).map(|socket| socket.send(&transmit)) {
             Some(Ok(made)) => {
                 datagrams += transmit.datagrams().len();
                 bytes += transmit.contents.len();

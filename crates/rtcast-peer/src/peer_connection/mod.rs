@@ -7,6 +7,7 @@ mod shared;
 mod transceivers;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use rtcast_proto::JsepConfig;
 use rtcast_proto::connection::{Connection, ConnectionConfig, ConnectionStats};
 use tokio::sync::oneshot;
 
-use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle};
+use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle, private_sockets};
 use crate::error::Error;
 use crate::random;
 
@@ -27,9 +28,12 @@ pub use transceivers::{RtpSender, RtpTransceiver};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Configuration {
-    /// The endpoint whose port and threads the connection uses. Default: one that all connections of the process share,
-    /// on a free port of all addresses.
+    /// The endpoint whose port and threads the connection uses. A peer that shares one port among its connections as
+    /// well cannot have more than one with this endpoint, for nothing but the two addresses tells them apart. Default:
+    /// none; the connection has a socket of its own, on threads that all such connections share.
     pub endpoint: Option<Endpoint>,
+    /// The address for the connection's own socket; ignored with an endpoint. Default: a free port on all addresses.
+    pub address: Option<SocketAddr>,
     /// The codecs and header extensions. Default: all that are implemented.
     pub jsep: Option<JsepConfig>,
 }
@@ -37,7 +41,7 @@ pub struct Configuration {
 impl Configuration {
     /// A configuration on that endpoint.
     pub fn on(endpoint: &Endpoint) -> Self {
-        Self { endpoint: Some(endpoint.clone()), jsep: None }
+        Self { endpoint: Some(endpoint.clone()), ..Self::default() }
     }
 }
 
@@ -80,9 +84,16 @@ impl PeerConnection {
     /// [`Error::Io`] if no endpoint was given and none can be bound, [`Error::Closed`] if the endpoint is closed.
     #[expect(clippy::unused_async, reason = "later configurations look up servers before the connection exists")]
     pub async fn new(configuration: Configuration) -> Result<Self, Error> {
-        let endpoint = match configuration.endpoint {
-            Some(endpoint) => endpoint,
-            None => Endpoint::shared()?,
+        let (endpoint, sockets, addresses) = match configuration.endpoint {
+            Some(endpoint) => {
+                let addresses = endpoint.addresses().to_vec();
+                (endpoint, Vec::new(), addresses)
+            }
+            None => {
+                let address = configuration.address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+                let (sockets, addresses) = private_sockets(address)?;
+                (Endpoint::shared()?, sockets, addresses)
+            }
         };
         let shard = endpoint.least_loaded().clone();
         let mut connection = Connection::new(ConnectionConfig {
@@ -93,12 +104,12 @@ impl PeerConnection {
             seed: random::seed(),
             clock: endpoint.clock(),
         });
-        for address in endpoint.addresses() {
-            connection.add_local_address(*address);
+        for address in addresses {
+            connection.add_local_address(address);
         }
         let id = endpoint.next_id();
         let shared = Arc::new(Shared::new());
-        if !shard.insert(id, connection, Arc::clone(&shared)) {
+        if !shard.insert(id, connection, Arc::clone(&shared), sockets) {
             return Err(Error::Closed);
         }
         Ok(Self { inner: Arc::new(Inner { id, shard, shared, _endpoint: endpoint }) })

@@ -1,0 +1,76 @@
+//! The sockets of a shard: those that its connections share, and those that single connections own.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+
+use mio::{Interest, Poll, Token};
+use tracing::warn;
+
+use super::command::ConnectionId;
+use crate::net::UdpSocket;
+
+/// A socket and, if it is not shared, its connection.
+type Slot = (UdpSocket, Option<ConnectionId>);
+
+pub(super) struct Sockets {
+    /// Shared ones first, in the order in which they were given.
+    slots: HashMap<Token, Slot>,
+    /// By port and whether it is IPv4.
+    by_port: HashMap<(u16, bool), Token>,
+    next: usize,
+}
+
+impl Sockets {
+    /// Registers the shared sockets.
+    pub(super) fn new(poll: &Poll, shared: Vec<UdpSocket>) -> io::Result<Self> {
+        let mut sockets = Self { slots: HashMap::new(), by_port: HashMap::new(), next: 0 };
+        for socket in shared {
+            sockets.insert(poll, socket, None)?;
+        }
+        Ok(sockets)
+    }
+
+    /// Registers a socket of one connection.
+    pub(super) fn add(&mut self, poll: &Poll, socket: UdpSocket, owner: ConnectionId) -> Option<Token> {
+        self.insert(poll, socket, Some(owner))
+            .inspect_err(|error| warn!(%error, "a socket cannot be polled, its connection goes without"))
+            .ok()
+    }
+
+    pub(super) fn get(&self, token: Token) -> Option<(&UdpSocket, Option<ConnectionId>)> {
+        self.slots.get(&token).map(|(socket, owner)| (socket, *owner))
+    }
+
+    /// The socket that has this address.
+    pub(super) fn for_source(&self, source: SocketAddr) -> Option<&UdpSocket> {
+        let token = self.by_port.get(&(source.port(), source.is_ipv4()))?;
+        self.slots.get(token).map(|(socket, _)| socket)
+    }
+
+    /// Has the poll report again what is still waiting.
+    pub(super) fn poll_again(&mut self, poll: &Poll, token: Token) {
+        let Some((socket, _)) = self.slots.get_mut(&token) else { return };
+        if let Err(error) = poll.registry().reregister(socket.source(), token, Interest::READABLE) {
+            warn!(%error, "a socket cannot be polled any more");
+        }
+    }
+
+    pub(super) fn remove(&mut self, poll: &Poll, token: Token) {
+        let Some((mut socket, _)) = self.slots.remove(&token) else { return };
+        let local = socket.local_address();
+        self.by_port.remove(&(local.port(), local.is_ipv4()));
+        // The socket is closed next, which ends its registration in any case.
+        let _ = poll.registry().deregister(socket.source());
+    }
+
+    fn insert(&mut self, poll: &Poll, mut socket: UdpSocket, owner: Option<ConnectionId>) -> io::Result<Token> {
+        let token = Token(self.next);
+        self.next += 1;
+        poll.registry().register(socket.source(), token, Interest::READABLE)?;
+        let local = socket.local_address();
+        self.by_port.insert((local.port(), local.is_ipv4()), token);
+        self.slots.insert(token, (socket, owner));
+        Ok(token)
+    }
+}
