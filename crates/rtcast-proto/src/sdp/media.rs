@@ -12,6 +12,9 @@ use crate::sdp::lines::Line;
 use crate::sdp::ssrc::{Msid, SsrcDescription, SsrcGroup};
 use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
 
+/// The formats that one m-line may list; there are 128 payload types.
+const MAXIMUM_FORMATS: usize = 512;
+
 /// The sources that one m-line may announce.
 const MAXIMUM_SOURCES: usize = 1_024;
 
@@ -179,6 +182,9 @@ impl Media {
         for line in lines {
             match line.attribute() {
                 Some((name, value)) => media.attribute(line, name, value, &mut transport, &mut formats)?,
+                None if line.key == b'm' && media.formats.len() > MAXIMUM_FORMATS => {
+                    return Err(line.error("no more than 512 formats in one m-line"));
+                }
                 None if line.key == b'm' && media.protocol.contains("RTP/") => {
                     let numbers = media.formats.iter().map(|format| parse_payload_type(format));
                     formats.order = numbers

@@ -1,5 +1,6 @@
 //! A whole SDP as WebRTC reads it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use sdp_types::{AddrType, Attribute, NetType, Origin, Time};
@@ -58,13 +59,15 @@ impl Session {
             ..Self::default()
         };
         let mut inherited = Inherited::default();
+        let mut grouped = HashSet::new();
         for line in sections.first().copied().unwrap_or_default() {
             let Some((name, value)) = line.attribute() else { continue };
             match name {
                 "group" => {
                     let mut words = value.split_ascii_whitespace();
                     if words.next() == Some("BUNDLE") {
-                        session.bundle.push(words.map(Mid::from).collect());
+                        // RFC 9143 §7: an m-line is in one group at most, and there once.
+                        session.bundle.push(words.filter(|word| grouped.insert(*word)).map(Mid::from).collect());
                     }
                 }
                 "ice-lite" => session.ice_lite = true,

@@ -1,9 +1,11 @@
 //! Offers and answers without a transport: real browsers' offers, two of ours, and what must be refused.
 
 mod browsers;
+mod bundling;
 mod codecs;
 mod common;
 mod data_channels;
+mod hostile;
 mod renegotiation;
 mod rollback;
 mod states;
