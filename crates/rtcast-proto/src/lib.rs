@@ -10,6 +10,7 @@ pub mod connection;
 pub mod dtls;
 pub mod frame;
 pub mod ice;
+pub mod jitter;
 pub mod jsep;
 pub mod payload;
 pub mod rtcp;
