@@ -3,13 +3,27 @@
 use std::time::{Duration, Instant};
 
 use rtcast_peer::{
-    Broadcast, Codec, Configuration, Endpoint, EndpointConfig, MediaKind, MediaStreamTrack, PeerConnection,
-    PeerConnectionState, RtpCodec,
+    Broadcast, Codec, Configuration, EncodedFrame, Endpoint, EndpointConfig, MediaKind, MediaStreamTrack, MediaTime,
+    PeerConnection, PeerConnectionEvent, PeerConnectionState, RtpCodec,
 };
 
 async fn endpoint(shards: usize) -> Endpoint {
     let address = "127.0.0.1:0".parse().unwrap();
     Endpoint::bind(EndpointConfig { address, shards: Some(shards), ..EndpointConfig::default() }).unwrap()
+}
+
+/// A VP8 frame of that length whose bytes tell its number.
+fn frame(number: u32, length: usize) -> EncodedFrame {
+    let keyframe = number.is_multiple_of(30);
+    let mut data: Vec<u8> = (0..length as u32).map(|at| (at ^ number.wrapping_mul(31)) as u8).collect();
+    data[..3].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0]);
+    data[3..10].copy_from_slice(&[0x9d, 0x01, 0x2a, 0, 5, 0xd0, 2]);
+    EncodedFrame {
+        codec: Codec::Vp8,
+        data: data.into(),
+        timestamp: MediaTime::from_ticks(i64::from(number) * 3_000, 90_000),
+        keyframe,
+    }
 }
 
 async fn connect(offerer: &PeerConnection, answerer: &PeerConnection) {
@@ -28,6 +42,44 @@ async fn wait_for(connection: &PeerConnection, state: PeerConnectionState) -> Du
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     start.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_arrive_as_they_were_sent_on_any_number_of_shards() {
+    for shards in [1, 2] {
+        let (left, right) = (endpoint(shards).await, endpoint(shards).await);
+        let sender = PeerConnection::new(Configuration::on(&left)).await.unwrap();
+        let receiver = PeerConnection::new(Configuration::on(&right)).await.unwrap();
+        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+        let track = MediaStreamTrack::new(MediaKind::Video, vec![broadcast.clone()]);
+        sender.add_track(track).await.unwrap();
+        let mut events = receiver.events();
+        connect(&sender, &receiver).await;
+        let track = loop {
+            if let PeerConnectionEvent::Track(event) = events.recv().await.expect("a track event") {
+                break event.track;
+            }
+        };
+        wait_for(&sender, PeerConnectionState::Connected).await;
+        wait_for(&receiver, PeerConnectionState::Connected).await;
+        let mut demand = broadcast.demand();
+        demand.wait_for(|demand| *demand == 1).await.unwrap();
+        for number in 0..90 {
+            broadcast.send(&frame(number, 100 + number as usize * 311), Instant::now());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for number in 0..90 {
+            let received = tokio::time::timeout(Duration::from_secs(10), track.recv()).await.unwrap().unwrap();
+            let sent = frame(number, 100 + number as usize * 311);
+            assert_eq!(received.data, sent.data, "frame {number}");
+            assert_eq!(received.timestamp, sent.timestamp);
+        }
+        sender.close().await;
+        wait_for(&receiver, PeerConnectionState::Closed).await;
+        assert!(track.recv().await.is_none());
+        left.close().await;
+        right.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,17 @@ impl Pair {
     /// # Panics
     /// If the system has no randomness for certificates.
     pub fn with_dtls(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
+        Self::build(link, seed, dtls_version, &JsepConfig::default())
+    }
+
+    /// The same without RTX, so that lost packets come again in the stream itself.
+    pub fn without_retransmission_stream(link: &Link, seed: u64) -> Self {
+        let mut jsep = JsepConfig::default();
+        jsep.codecs.iter_mut().for_each(|codec| codec.retransmission = false);
+        Self::build(link, seed, DtlsVersion::V1_2, &jsep)
+    }
+
+    fn build(link: &Link, seed: u64, dtls_version: DtlsVersion, jsep: &JsepConfig) -> Self {
         let now = Instant::now();
         let peer = |address: &str, number: u64| {
             let address: SocketAddr = address.parse().expect("an address");
@@ -72,7 +83,7 @@ impl Pair {
             let mut connection = Connection::new(ConnectionConfig {
                 certificate: Certificate::generate().expect("the system has randomness"),
                 dtls_version,
-                jsep: JsepConfig::default(),
+                jsep: jsep.clone(),
                 username_prefix: String::new(),
                 seed: bytes,
                 clock: WallClock { instant: now, ntp_time: 0xe000_0000_0000_0000 },

@@ -129,17 +129,20 @@ impl Connection {
             return;
         }
         let sender = self.feedback_ssrc();
+        let round_trip_time = self.transport.ice.round_trip_time();
         self.rtcp.clear();
         // RFC 3550 §6.1: a compound begins with a report; peers that take reduced-size packets take this as well.
         self.rtcp.receiver_report(sender, &[]);
         let report_only = self.rtcp.bytes().len();
         for receiver in &mut self.receivers {
-            receiver.handle_timeout(now);
-            receiver.write_feedback(now, sender, &mut self.rtcp);
-            while let Some(frame) = receiver.pop_frame() {
+            if let Some(round_trip_time) = round_trip_time {
+                receiver.handle_round_trip_time(round_trip_time);
+            }
+            while let Some(frame) = receiver.pop_frame(now) {
                 let transceiver = receiver.transceiver();
                 self.events.push_back(ConnectionEvent::Frame { transceiver, frame });
             }
+            receiver.write_feedback(now, sender, &mut self.rtcp);
         }
         if self.rtcp.bytes().len() > report_only {
             self.transport.send_rtcp(self.rtcp.bytes());

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::ReceiverStats;
 use crate::codec::Codec;
 use crate::frame::EncodedFrame;
+use crate::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::rtp::RtpPacket;
 use crate::types::{SequenceNumber, Ssrc};
@@ -12,6 +15,9 @@ use crate::types::{SequenceNumber, Ssrc};
 pub(super) struct InboundStream {
     ssrc: Ssrc,
     rtx_ssrc: Option<Ssrc>,
+    codec: Codec,
+    retransmission: bool,
+    buffer: JitterBuffer,
     first_index: Option<u64>,
     highest_index: u64,
     received: u64,
@@ -25,10 +31,13 @@ pub(super) struct InboundStream {
 }
 
 impl InboundStream {
-    pub(super) fn new(ssrc: Ssrc, rtx_ssrc: Option<Ssrc>, codec: Codec, _nack: bool) -> Self {
+    pub(super) fn new(ssrc: Ssrc, rtx_ssrc: Option<Ssrc>, codec: Codec, retransmission: bool) -> Self {
         Self {
             ssrc,
             rtx_ssrc,
+            codec,
+            retransmission,
+            buffer: buffer(codec, retransmission),
             first_index: None,
             highest_index: 0,
             received: 0,
@@ -54,7 +63,12 @@ impl InboundStream {
         self.first_index.get_or_insert(index);
         self.highest_index = self.highest_index.max(index);
         self.received += 1;
-        self.stats.codec = Some(codec);
+        if self.codec != codec {
+            // The peer changed the codec in mid-stream; what was not whole by now never will be.
+            self.codec = codec;
+            self.buffer = buffer(codec, self.retransmission);
+            self.stats.codec = Some(codec);
+        }
         self.count(packet.payload.len());
         // RFC 3550 §6.4.1 and A.8: the mean deviation of the difference in transit time.
         let base = *self.base.get_or_insert(now);
@@ -70,34 +84,56 @@ impl InboundStream {
         }
         self.last_transit = Some(transit);
         self.stats.jitter = Duration::from_secs_f64(self.jitter / rate);
+        self.push(now, index, packet, packet.payload);
     }
 
+    /// Takes a packet that was sent again, under its original number.
     pub(super) fn handle_retransmission(
         &mut self,
-        _now: Instant,
-        _original: SequenceNumber,
-        _codec: Codec,
-        _packet: &RtpPacket<'_>,
+        now: Instant,
+        original: SequenceNumber,
+        codec: Codec,
+        packet: &RtpPacket<'_>,
         payload: &[u8],
     ) {
+        self.rtx_ssrc.get_or_insert(packet.ssrc);
         self.count(payload.len());
         self.stats.retransmitted_packets_received += 1;
+        if self.codec == codec && self.first_index.is_some() {
+            self.push(now, original.extend(self.highest_index), packet, payload);
+        }
     }
 
     pub(super) fn handle_sender_report(&mut self, now: Instant, info: &SenderInfo) {
         self.last_sender_report = Some((info.middle_ntp(), now));
     }
 
-    pub(super) fn handle_timeout(&mut self, _now: Instant) {}
-
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.buffer.poll_timeout()
     }
 
-    pub(super) fn write_feedback(&mut self, _now: Instant, _sender: Ssrc, _rtcp: &mut RtcpWriter) {}
+    pub(super) fn handle_round_trip_time(&mut self, round_trip_time: Duration) {
+        self.buffer.handle_round_trip_time(round_trip_time);
+    }
 
-    pub(super) fn pop_frame(&mut self) -> Option<EncodedFrame> {
-        None
+    /// Writes requests for lost packets and for a keyframe.
+    pub(super) fn write_feedback(&mut self, now: Instant, sender: Ssrc, rtcp: &mut RtcpWriter) {
+        let lost = self.buffer.poll_nack(now);
+        if !lost.is_empty() {
+            self.stats.nack_count += 1;
+            rtcp.nack(sender, self.ssrc, &lost);
+        }
+        if self.buffer.poll_keyframe_request(now) {
+            self.stats.pli_count += 1;
+            rtcp.picture_loss_indication(sender, self.ssrc);
+        }
+    }
+
+    pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
+        let frame = self.buffer.pop(now)?;
+        self.stats.frames_received += 1;
+        self.stats.key_frames_received += u64::from(frame.keyframe);
+        Some(frame)
     }
 
     /// RFC 3550 §6.4.1 and A.3: what was lost since the last report and since the beginning.
@@ -130,8 +166,18 @@ impl InboundStream {
         self.stats
     }
 
+    fn push(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>, payload: &[u8]) {
+        let payload = Bytes::copy_from_slice(payload);
+        let (timestamp, marker) = (packet.timestamp, packet.marker);
+        self.buffer.push(now, ReceivedPacket { index, timestamp, marker, payload });
+    }
+
     const fn count(&mut self, payload: usize) {
         self.stats.packets_received += 1;
         self.stats.bytes_received += payload as u64;
     }
+}
+
+fn buffer(codec: Codec, retransmission: bool) -> JitterBuffer {
+    JitterBuffer::new(codec, JitterConfig { retransmission, ..JitterConfig::new(codec) })
 }

@@ -140,9 +140,9 @@ impl RtpReceiver {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_round_trip_time(&mut self, round_trip_time: Duration) {
         for stream in &mut self.streams {
-            stream.handle_timeout(now);
+            stream.handle_round_trip_time(round_trip_time);
         }
     }
 
@@ -162,8 +162,8 @@ impl RtpReceiver {
     }
 
     /// The next whole frame.
-    pub(super) fn pop_frame(&mut self) -> Option<EncodedFrame> {
-        self.streams.iter_mut().find_map(InboundStream::pop_frame)
+    pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
+        self.streams.iter_mut().find_map(|stream| stream.pop_frame(now))
     }
 
     pub(super) fn report(&self) -> ReceiverReport {
