@@ -94,7 +94,7 @@ impl TestPattern {
         let mut canvas = Canvas { width, height, data: self.background.clone() };
         let time = picture_time(number, self.options.frame_rate).as_nanos().max(0);
 
-        let scale = (width * 3 / 4 / (CLOCK_CHARACTERS * font::ADVANCE)).max(1);
+        let scale = (width * 3 / 4 / ((CLOCK_CHARACTERS + 1) * font::ADVANCE)).max(1);
         let milliseconds = time / 1_000_000;
         let (seconds, rest) = (milliseconds / 1_000, milliseconds % 1_000);
         let clock = format!("{:02}:{:02}:{:02}.{rest:03}", seconds / 3_600 % 100, seconds / 60 % 60, seconds % 60,);

@@ -164,7 +164,8 @@ impl PlayerBuilder {
     /// Opens a file, or standard input if the path is `-`.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<MediaPlayer, MediaError> {
         let path = path.as_ref();
-        let source = if path == Path::new("-") { Source::StandardInput } else { Source::Path(path.to_owned()) };
+        // A name that is no text can only be a path.
+        let source = path.to_str().map_or_else(|| Source::Path(path.to_owned()), Source::parse);
         let name = source.to_string();
         let opening = tokio::task::spawn_blocking(move || {
             let demuxer = container::open(&source)?;

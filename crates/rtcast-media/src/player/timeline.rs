@@ -1,13 +1,22 @@
 //! The times of a source that is played once or over and over, as one line that rises.
 
+use std::collections::BTreeMap;
+
 use rtcast_peer::MediaTime;
 
 use crate::packet::Packet;
 
 /// What a packet that tells no duration counts for, at the end of a pass.
 const UNKNOWN_DURATION: MediaTime = MediaTime::from_micros(33_333);
+/// No packet is presented longer, whatever it says.
+const LONGEST_DURATION: MediaTime = JUMP_AHEAD;
 /// The least that a pass takes, so that a source of a single packet does not spin.
 const SHORTEST_PASS: MediaTime = MediaTime::from_micros(100_000);
+
+/// A packet that lies this much after or before the one ahead of it in its stream is taken for damaged or for a new
+/// beginning, and follows at once.
+const JUMP_AHEAD: MediaTime = MediaTime::from_micros(60_000_000);
+const JUMP_BACK: MediaTime = MediaTime::from_micros(-2_000_000);
 
 /// Moves each pass of the source behind the one before, pictures and sound by the same amount: the length of the
 /// longest stream.
@@ -20,6 +29,16 @@ pub(super) struct Timeline {
     /// Where the last thing presented in this pass ends, moved.
     end: MediaTime,
     presented: bool,
+    streams: BTreeMap<usize, Stream>,
+}
+
+/// One stream in one pass.
+#[derive(Default)]
+struct Stream {
+    /// What its packets are moved by in addition, since times have jumped.
+    correction: MediaTime,
+    /// The decoding time of the last packet, moved, and its duration.
+    last: Option<(MediaTime, MediaTime)>,
 }
 
 impl Timeline {
@@ -29,11 +48,21 @@ impl Timeline {
             self.start = Some(packet.pts);
         }
         let shift = self.offset.since(self.start.unwrap_or_default());
+        let duration = if packet.duration > MediaTime::ZERO { packet.duration } else { UNKNOWN_DURATION };
+        let stream = self.streams.entry(packet.stream).or_default();
+        if let Some((last, duration)) = stream.last {
+            let step = packet.dts.offset(shift).offset(stream.correction).since(last);
+            if step > JUMP_AHEAD || step < JUMP_BACK {
+                tracing::warn!(stream = packet.stream, seconds = step.as_secs_f64(), "times jump in the source");
+                stream.correction = stream.correction.since(step).offset(duration);
+            }
+        }
+        let shift = shift.offset(stream.correction);
         packet.pts = packet.pts.offset(shift);
         packet.dts = packet.dts.offset(shift);
+        stream.last = Some((packet.dts, duration.min(LONGEST_DURATION)));
         if !packet.discard {
-            let duration = if packet.duration > MediaTime::ZERO { packet.duration } else { UNKNOWN_DURATION };
-            self.end = self.end.max(packet.pts.offset(duration));
+            self.end = self.end.max(packet.pts.offset(duration.min(LONGEST_DURATION)));
             self.presented = true;
         }
     }
@@ -50,6 +79,7 @@ impl Timeline {
 
     /// Begins another pass. `false`: nothing was presented in the last one, so that another would be pointless.
     pub(super) fn next_pass(&mut self) -> bool {
+        self.streams.clear();
         self.offset = self.end.max(self.offset.offset(SHORTEST_PASS));
         std::mem::take(&mut self.presented)
     }
@@ -104,6 +134,26 @@ mod tests {
             timeline.place(&mut packet(1, 0, 1_025, false));
             assert!(timeline.next_pass());
         }
+    }
+
+    #[test]
+    fn times_that_jump_are_taken_together() {
+        let mut timeline = Timeline::default();
+        let mut place = |stream, pts| {
+            let mut packet = packet(stream, pts, 40, false);
+            timeline.place(&mut packet);
+            packet.pts.as_nanos() / 1_000_000
+        };
+        assert_eq!(place(0, 0), 0);
+        assert_eq!(place(1, 0), 0);
+        assert_eq!(place(0, 3_600_000), 40);
+        assert_eq!(place(1, 40), 40);
+        assert_eq!(place(1, 3_600_040), 80);
+        assert_eq!(place(0, 3_600_040), 80);
+        assert_eq!(place(0, 100), 120);
+        assert_eq!(place(0, 4_000_000_000_000), 160);
+        assert_eq!(place(0, -4_000_000_000_000), 200);
+        assert_eq!(place(0, -3_999_999_999_960), 240);
     }
 
     #[test]
