@@ -1,6 +1,7 @@
 //! Offers and answers without a transport: real browsers' offers, two of ours, and what must be refused.
 
 mod browsers;
+mod browsers_answers;
 mod bundling;
 mod codecs;
 mod common;
