@@ -84,13 +84,28 @@ impl Jsep {
             session.media.push(self.offer_data(mids.fresh(), &template, transport));
             owners.push(Owner::Data);
         }
-        let bundle: Vec<Mid> =
-            session.media.iter().filter(|media| !media.is_rejected()).filter_map(|media| media.mid.clone()).collect();
-        if !bundle.is_empty() {
-            session.bundle = vec![bundle];
-        }
+        session.bundle.extend(self.bundle(&session));
         media_section::put_session(&mut session, transport);
         Created { session, owners }
+    }
+
+    /// Everything in one group. Who was in it before stays in front, so that the transport stays (RFC 9143 §7.5.1).
+    fn bundle(&self, session: &Session) -> Option<Vec<Mid>> {
+        let in_use = |mid: &&Mid| {
+            let media = session.index_of(mid).and_then(|index| session.media.get(index));
+            media.is_some_and(|media| !media.is_rejected())
+        };
+        let mut settled = [&self.current_local, &self.current_remote].into_iter().flatten();
+        let answer = settled.find(|description| description.sdp_type() == SdpType::Answer);
+        let old = answer.into_iter().flat_map(|answer| answer.session().bundle.iter().flatten());
+        let new = session.media.iter().filter_map(|media| media.mid.as_ref());
+        let mut group: Vec<Mid> = Vec::new();
+        for mid in old.chain(new).filter(in_use) {
+            if !group.contains(mid) {
+                group.push(mid.clone());
+            }
+        }
+        (!group.is_empty()).then_some(group)
     }
 
     fn offer_media(

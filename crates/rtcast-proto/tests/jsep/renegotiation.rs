@@ -114,6 +114,7 @@ fn a_stopped_transceiver_frees_its_m_line_for_the_next() {
     let (_, answered) = negotiate(&mut caller, &mut callee);
     let local = caller.jsep.current_local_description().unwrap();
     assert_eq!(mids(local), ["0", "2"]);
+    assert_eq!(local.session().bundle, [vec![Mid::from("0"), Mid::from("2")]]);
     assert_eq!(shape(local)[1], ("audio".into(), true, Direction::Sendrecv));
     assert_eq!(answered.negotiated.unwrap().media[1].mid.as_str(), "2");
     // A third video does not fit in any more and comes at the end.
@@ -150,6 +151,24 @@ fn a_rejected_m_line_that_was_the_first_of_the_bundle() {
         assert!(!negotiated.transport.ice_restart);
         assert_eq!(negotiated.media[0].mid.as_str(), "1");
     }
+}
+
+#[test]
+fn an_m_line_that_is_taken_again_does_not_take_the_transport() {
+    let (mut caller, mut callee) = call();
+    let audio = caller.jsep.transceivers()[0].id();
+    caller.jsep.stop(audio).unwrap();
+    negotiate(&mut caller, &mut callee);
+    caller.add(MediaKind::Audio, Direction::Sendrecv);
+    let offer = caller.offer();
+    assert_eq!(mids(&offer), ["2", "1"]);
+    // RFC 9143 §7.5.1: the m-line that stood for the bundle goes on to do so.
+    assert_eq!(offer.session().bundle, [vec![Mid::from("1"), Mid::from("2")]]);
+    assert_eq!(caller.jsep.candidate_section(), Some((1, Some(Mid::from("1")))));
+    assert_eq!(callee.take(&offer).remote_transport.unwrap().media_line, 1);
+    let (answer, _) = callee.answer();
+    assert_eq!(answer.session().bundle, [vec![Mid::from("1"), Mid::from("2")]]);
+    assert_eq!(caller.take(&answer).negotiated.unwrap().transport.media_line, 1);
 }
 
 #[test]
