@@ -4,7 +4,9 @@
 //! use rtcast::prelude::*;
 //!
 //! # async fn example(websocket_message: String) -> Result<String, Box<dyn std::error::Error>> {
+//! let player = MediaPlayer::open("foo.mp4").await?;
 //! let pc = PeerConnection::new(Configuration::default()).await?;
+//! pc.add_track(player.video()?).await?;
 //! let offer = SessionDescription::from_json(&websocket_message)?;
 //! pc.set_remote_description(offer).await?;
 //! let answer = pc.create_answer().await?;
@@ -19,13 +21,13 @@
 pub mod signaling;
 
 pub use rtcast_media as media;
-pub use rtcast_media::MediaError;
+pub use rtcast_media::{CodecPolicy, MediaError, MediaPlayer, Plan, PlayerBuilder, SourceInfo};
 pub use rtcast_peer::*;
 
 /// What most programs name.
 pub mod prelude {
     pub use crate::{
-        Configuration, EncodedFrame, IceCandidate, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionEvent,
-        SessionDescription, ToJson,
+        Configuration, EncodedFrame, IceCandidate, MediaKind, MediaPlayer, MediaStreamTrack, PeerConnection,
+        PeerConnectionEvent, SessionDescription, ToJson,
     };
 }
