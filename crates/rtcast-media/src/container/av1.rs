@@ -7,6 +7,9 @@ const TEMPORAL_DELIMITER: u8 = 2;
 const TILE_LIST: u8 = 8;
 const PADDING: u8 = 15;
 
+/// Longer than any sequence header is; it goes out with every keyframe.
+const LONGEST_HEADER: usize = 4_096;
+
 /// One open bitstream unit without its size field.
 struct Unit<'a> {
     kind: u8,
@@ -22,7 +25,7 @@ pub(crate) fn to_wire(sample: &[u8], sequence_header: &mut Vec<u8>, keyframe: bo
     for unit in units(sample) {
         match unit.kind {
             TEMPORAL_DELIMITER | TILE_LIST | PADDING => continue,
-            SEQUENCE_HEADER => {
+            SEQUENCE_HEADER if unit.payload.len() <= LONGEST_HEADER => {
                 has_header = true;
                 sequence_header.clear();
                 unit.write_to(sequence_header);

@@ -4,6 +4,9 @@ use rtcast_proto::payload::h264::{NalUnitType, START_CODE};
 
 use super::fields::Fields;
 
+/// Longer than any parameter set is; each goes out with every keyframe.
+const LONGEST_SET: usize = 4_096;
+
 /// A sequence parameter set extension.
 const SEQUENCE_EXTENSION: NalUnitType = NalUnitType::Other(13);
 /// A subset sequence parameter set, of the scalable and multi-view extensions.
@@ -19,6 +22,9 @@ impl ParameterSets {
     /// Remembers a parameter set, in place of an older one of its type and identifier.
     pub(crate) fn insert(&mut self, unit: &[u8]) {
         let (Some(kind), Some(id)) = (NalUnitType::of(unit), parameter_set_id(unit)) else { return };
+        if unit.len() > LONGEST_SET {
+            return;
+        }
         match self.units.iter_mut().find(|(k, i, _)| (*k, *i) == (kind, id)) {
             Some((_, _, old)) => {
                 old.clear();

@@ -36,6 +36,11 @@ impl Input {
         Self::new(name, Bytes::Pipe(BufReader::with_capacity(64 << 10, pipe)))
     }
 
+    /// An input without bytes.
+    pub(crate) fn empty(name: String) -> Self {
+        Self::pipe(name, Box::new(io::empty()))
+    }
+
     const fn new(name: String, bytes: Bytes) -> Self {
         Self { name, bytes, position: 0, ahead: Vec::new(), ahead_read: 0 }
     }

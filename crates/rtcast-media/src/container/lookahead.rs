@@ -49,7 +49,7 @@ impl Lookahead {
         };
         let mut bytes = 0;
         while bytes < BYTES && !this.has_seen_enough(&streams, live) {
-            match this.inner.next_packet() {
+            match next_with_bytes(&mut *this.inner) {
                 Ok(Some(packet)) => {
                     bytes += packet.data.len();
                     this.seen.push_back(packet);
@@ -68,7 +68,7 @@ impl Lookahead {
         }
         for (index, info) in streams.iter_mut().enumerate() {
             let packets: Vec<&Packet> = this.seen.iter().filter(|packet| packet.stream == index).collect();
-            this.decode_times.push(complete(info, &packets));
+            this.decode_times.push(complete(info, &packets, live));
         }
         this.streams = streams;
         let presented = this.seen.iter().filter(|packet| !packet.discard).map(|packet| packet.pts);
@@ -90,6 +90,7 @@ impl Lookahead {
                 (MediaKind::Video, false) => PICTURES,
                 (MediaKind::Video, true) if order_is_open => PICTURES_OF_PIPE,
                 (MediaKind::Video, true) if info.frame_rate == 0.0 => 2,
+                (MediaKind::Video, true) if info.codec == SourceCodec::Rtp(Codec::H264) => 2,
                 (MediaKind::Video, true) => 1,
             };
             packets.take(wanted).count() == wanted
@@ -122,7 +123,7 @@ impl Demuxer for Lookahead {
         if let Some(error) = self.after.take() {
             return Err(error);
         }
-        let packet = self.inner.next_packet()?;
+        let packet = next_with_bytes(&mut *self.inner)?;
         Ok(packet.map(|packet| self.finish(packet)))
     }
 
@@ -137,16 +138,38 @@ impl Demuxer for Lookahead {
     }
 }
 
+/// The next packet that is not empty: nothing can be sent or decoded of one that is.
+fn next_with_bytes(demuxer: &mut dyn Demuxer) -> Result<Option<Packet>, MediaError> {
+    loop {
+        match demuxer.next_packet()? {
+            Some(packet) if packet.data.is_empty() => {}
+            other => return Ok(other),
+        }
+    }
+}
+
 /// Completes a stream's description by its first packets.
-fn complete(info: &mut StreamInfo, packets: &[&Packet]) -> Option<DecodeTimes> {
+fn complete(info: &mut StreamInfo, packets: &[&Packet], live: bool) -> Option<DecodeTimes> {
     if info.kind == MediaKind::Audio {
         return None;
     }
     complete_codec(info, packets);
     let mut times: Vec<i64> = packets.iter().map(|packet| packet.pts.as_nanos()).collect();
     info.reordered |= !times.is_sorted();
+    // Pictures that wait unequally long to be presented are overtaken, or overtake, even if that comes later.
+    let mut waits = packets.iter().map(|packet| packet.pts.since(packet.dts));
+    let first_wait = waits.next();
+    info.reordered |= waits.any(|wait| Some(wait) != first_wait);
+    // What was seen may be too little, where the container keeps no table of it.
+    if info.codec == SourceCodec::Rtp(Codec::H264) && (live || first_wait == Some(MediaTime::ZERO)) {
+        info.reordered |= parameter_set(packets).and_then(|set| set.reorders_pictures()) == Some(true);
+    }
     let depth = reorder_depth(&times);
     let has_decode_times = packets.is_sorted_by_key(|packet| packet.dts);
+    // Few pictures in another order show only some of the times between the first and the last.
+    if has_decode_times {
+        times = packets.iter().map(|packet| packet.dts.as_nanos()).collect();
+    }
     times.sort_unstable();
     times.dedup();
     let interval = match (times.first(), times.last()) {
@@ -156,6 +179,7 @@ fn complete(info: &mut StreamInfo, packets: &[&Packet]) -> Option<DecodeTimes> {
     if info.frame_rate == 0.0 && interval > 0 {
         info.frame_rate = nearest_common_rate(1e9 / interval as f64, times.len());
     }
+    let interval = if info.frame_rate > 0.0 { (1e9 / info.frame_rate) as i64 } else { interval };
     (!has_decode_times).then(|| DecodeTimes::new(depth, interval))
 }
 
@@ -164,7 +188,7 @@ fn complete_codec(info: &mut StreamInfo, packets: &[&Packet]) {
     let Some(data) = packets.iter().find(|packet| packet.keyframe).map(|packet| &packet.data[..]) else { return };
     match &info.codec {
         SourceCodec::Rtp(Codec::H264) => {
-            let Some(set) = nal_units(data).find_map(SequenceParameterSet::parse) else { return };
+            let Some(set) = parameter_set(packets) else { return };
             let profile = [set.profile_idc, set.constraint_flags, set.level_idc];
             info.codec_name = h264::codec_name(profile);
             info.sdp_fmtp_line = Some(h264::sdp_fmtp_line(profile));
@@ -194,6 +218,12 @@ fn complete_codec(info: &mut StreamInfo, packets: &[&Packet]) {
         }
         _ => {}
     }
+}
+
+/// The sequence parameter set of the first keyframe of a stream of H.264.
+fn parameter_set(packets: &[&Packet]) -> Option<SequenceParameterSet> {
+    let keyframe = packets.iter().find(|packet| packet.keyframe)?;
+    nal_units(&keyframe.data).find_map(SequenceParameterSet::parse)
 }
 
 /// The most packets that stand before one that is presented before them.

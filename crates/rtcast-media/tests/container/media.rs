@@ -48,6 +48,14 @@ fn recipe(name: &str) -> String {
         "big.rf64.wav" => format!("{TONE} -ac 2 -rf64 always"),
         "tone.aac" => format!("{TONE} -ac 2 -c:a aac"),
         "pictures.y4m" => "-i @vp8.ivf -pix_fmt yuv420p".into(),
+        "hevc-ac3.mp4" => {
+            format!("{PICTURES} {TONE} -c:v libx265 -x265-params log-level=error -g 30 -c:a ac3")
+        }
+        "h264-ac3.mp4" => "-i @high.mp4 -c:v copy -c:a ac3".into(),
+        "hevc-opus.mkv" => "-i @hevc-ac3.mp4 -c:v copy -c:a libopus".into(),
+        "high.ts" => "-i @high.mp4 -c copy".into(),
+        "high-10.mp4" => format!("{PICTURES} -c:v libx264 -preset veryfast -pix_fmt yuv420p10le"),
+        "surround.mp4" => format!("{PICTURES} {TONE} {H264} -c:a aac -ac 6"),
         other => panic!("no recipe for {other}"),
     }
 }

@@ -2,6 +2,9 @@
 
 use mp4_atom::Elst;
 
+/// Edits that are read; every sample is held against all of them.
+const MOST_EDITS: usize = 1_000;
+
 /// The edits of one track, all times in the track's own ticks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct EditList {
@@ -34,7 +37,7 @@ impl EditList {
     pub(super) fn new(elst: &Elst, timescale: u32, movie_timescale: u32) -> Self {
         let mut edits = Vec::new();
         let mut presented_at = 0i64;
-        for entry in &elst.entries {
+        for entry in elst.entries.iter().take(MOST_EDITS) {
             let duration = rescale(entry.segment_duration, movie_timescale, timescale);
             if let Some(media_time) = entry.media_time {
                 let media_start = i64::try_from(media_time).unwrap_or(i64::MAX);

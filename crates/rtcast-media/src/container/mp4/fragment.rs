@@ -1,6 +1,6 @@
 //! Movie fragments: ISO/IEC 14496-12 §8.8.
 
-use mp4_atom::{Tfdt, Tfhd, Trex, Trun};
+use mp4_atom::{Tfdt, Tfhd, Trex, Trun, TrunSamples};
 
 use super::boxes::{children, decode, find_decoded};
 use super::sample_table::Sample;
@@ -83,6 +83,10 @@ pub(super) fn samples(
                     sync: flags & NON_SYNC == 0,
                     description: header.sample_description_index.unwrap_or(defaults.description),
                 };
+                // Nothing to present, as often as the count says, which no bytes vouch for.
+                if size == 0 && matches!(run.samples, TrunSamples::Inherited { .. }) {
+                    break;
+                }
                 offset = offset.saturating_add(size);
                 dts = dts.saturating_add(duration.into());
                 if let Some(index) = track {

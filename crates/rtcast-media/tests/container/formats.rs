@@ -1,25 +1,12 @@
 //! What the containers' readers yield, held against ffprobe and ffmpeg.
 
-#[path = "container/media.rs"]
-mod media;
-
 use std::path::Path;
 
-use media::{decoded_pictures, expected_packets, sample};
-use rtcast_media::{Demuxer, Packet, Source, SourceCodec, StreamInfo, container};
+use rtcast_media::{Demuxer, SourceCodec, StreamInfo};
 use rtcast_peer::{Codec, MediaKind, MediaTime};
 
-fn open(path: &Path) -> Box<dyn Demuxer> {
-    container::open(&Source::Path(path.into())).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn read_all(demuxer: &mut dyn Demuxer) -> Vec<Packet> {
-    let mut packets = Vec::new();
-    while let Some(packet) = demuxer.next_packet().unwrap() {
-        packets.push(packet);
-    }
-    packets
-}
+use crate::media::{decoded_pictures, decoded_sound, expected_packets, sample};
+use crate::{open, read_all};
 
 fn stream_of(demuxer: &dyn Demuxer, kind: MediaKind) -> (usize, StreamInfo) {
     let streams = demuxer.streams();
@@ -304,7 +291,7 @@ fn wave_in_every_form() {
         let rate = if name.contains("16k") { 16_000 } else { 44_100 };
         assert_eq!((info.codec, info.sample_rate, info.channels), (SourceCodec::PcmS16, rate, 2), "{name}");
         let found = packets.iter().flat_map(|packet| packet.data.iter().copied()).collect::<Vec<u8>>();
-        let expected = media::decoded_sound(&path);
+        let expected = decoded_sound(&path);
         assert_eq!(found.len(), expected.len(), "{name}");
         // ffmpeg rounds 24 and 32 bits, we cut them: one step of difference.
         let samples =
