@@ -42,6 +42,7 @@ pub(crate) struct Entry {
     pub(crate) connection: Connection,
     shared: Arc<Shared>,
     senders: Vec<SenderEntry>,
+    retired: Vec<SenderEntry>,
     remotes: Vec<SocketAddr>,
     scheduled: Option<Instant>,
     dirty: bool,
@@ -62,7 +63,7 @@ impl Entry {
 
     /// Sets or takes away the track that a transceiver sends. Frames flow once the connection can carry them.
     pub(crate) fn set_track(&mut self, transceiver: TransceiverId, track: Option<MediaStreamTrack>) {
-        self.senders.retain(|sender| sender.transceiver != transceiver);
+        self.retired.extend(self.senders.extract_if(.., |sender| sender.transceiver == transceiver));
         if let Some(track) = track {
             self.senders.push(SenderEntry { transceiver, track, subscription: None });
         }
@@ -155,6 +156,7 @@ impl Shard {
                     connection: *connection,
                     shared,
                     senders: Vec::new(),
+                    retired: Vec::new(),
                     remotes: Vec::new(),
                     scheduled: None,
                     dirty: false,
@@ -286,6 +288,9 @@ impl Shard {
             let now = Instant::now();
             let Some(entry) = self.connections.get_mut(&id) else { continue };
             entry.dirty = false;
+            for sender in entry.retired.drain(..) {
+                leave(&mut self.viewers, id, &sender);
+            }
             while let Some(event) = entry.connection.poll_event() {
                 handle_event(entry, id, event, &self.handle, &mut self.viewers);
             }
@@ -365,7 +370,7 @@ impl Shard {
                 self.routes.forget(*remote);
             }
         }
-        for sender in &entry.senders {
+        for sender in entry.senders.iter().chain(&entry.retired) {
             leave(&mut self.viewers, id, sender);
         }
         if !entry.sockets.is_empty() {

@@ -1,0 +1,65 @@
+//! What a process used, as Linux tells it.
+
+use std::fs;
+use std::time::Duration;
+
+/// The kernel counts CPU time in ticks of a hundredth of a second, on every architecture that Linux runs on today.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// User and system time.
+    pub(crate) cpu: Duration,
+    /// Resident memory in bytes.
+    pub(crate) memory: u64,
+}
+
+impl Sample {
+    /// Of this process; `None` where there is no `/proc`.
+    pub(crate) fn own() -> Option<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// Of any process.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        Self::parse(&stat, &status)
+    }
+
+    /// The CPU time used since an earlier sample.
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
+        self.cpu.saturating_sub(earlier.cpu)
+    }
+
+    fn parse(stat: &str, status: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses, which may hold anything; fields 14 and 15 are the times.
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+        let mut ticks = || fields.next()?.parse::<u32>().ok();
+        let cpu = TICK * ticks()?.saturating_add(ticks()?);
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = resident.split_ascii_whitespace().next()?.parse().ok()?;
+        Some(Self { cpu, memory: kilobytes * 1024 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_lines_are_read() {
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 100";
+        let sample = Sample::parse(stat, "Name:\ta\nVmRSS:\t   2048 kB\n").unwrap();
+        assert_eq!(sample, Sample { cpu: Duration::from_secs(2), memory: 2 << 20 });
+        assert_eq!(Sample::parse("7 (a", ""), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_is_there() {
+        assert!(Sample::own().unwrap().memory > 1 << 20);
+        assert_eq!(Sample::of(u32::MAX), None);
+    }
+}
