@@ -46,6 +46,10 @@ impl Jsep {
             ..Session::default()
         };
         let mut owners = Vec::new();
+        // Chromium starts its transport anew, or refuses the offer, when another m-line gets in front of the one that
+        // stands for the bundle; so only those behind the first that is in use are taken again.
+        let live = self.transceivers.iter().filter(|t| t.is_live()).filter_map(|t| t.media_line);
+        let first_in_use = live.chain(self.data.as_ref().map(|data| data.media_line)).min();
         let sections = |session: Option<&Session>| session.map_or(0, |session| session.media.len());
         for index in 0..sections(local).max(sections(remote)) {
             let before = local.and_then(|session| session.media.get(index));
@@ -63,7 +67,7 @@ impl Jsep {
                     (self.offer_data(mid, template, transport), owner)
                 }
                 // RFC 8829 §5.2.2: an m-line that nobody uses any more is taken by the next new transceiver.
-                _ => match new.next() {
+                _ => match new.next_if(|_| first_in_use.is_none_or(|first| first < index)) {
                     Some(transceiver) => (
                         self.offer_media(transceiver, mids.fresh(), None, &mut numbering, transport),
                         Owner::Transceiver(transceiver.id),

@@ -154,21 +154,53 @@ fn a_rejected_m_line_that_was_the_first_of_the_bundle() {
 }
 
 #[test]
-fn an_m_line_that_is_taken_again_does_not_take_the_transport() {
+fn no_m_line_gets_in_front_of_the_one_that_stands_for_the_bundle() {
     let (mut caller, mut callee) = call();
     let audio = caller.jsep.transceivers()[0].id();
     caller.jsep.stop(audio).unwrap();
     negotiate(&mut caller, &mut callee);
     caller.add(MediaKind::Audio, Direction::Sendrecv);
     let offer = caller.offer();
-    assert_eq!(mids(&offer), ["2", "1"]);
-    // RFC 9143 §7.5.1: the m-line that stood for the bundle goes on to do so.
-    assert_eq!(offer.session().bundle, [vec![Mid::from("1"), Mid::from("2")]]);
+    assert_eq!(mids(&offer), ["0", "1", "2"]);
+    assert!(offer.session().media[0].is_rejected());
     assert_eq!(caller.jsep.candidate_section(), Some((1, Some(Mid::from("1")))));
-    assert_eq!(callee.take(&offer).remote_transport.unwrap().media_line, 1);
+    callee.take(&offer);
     let (answer, _) = callee.answer();
-    assert_eq!(answer.session().bundle, [vec![Mid::from("1"), Mid::from("2")]]);
     assert_eq!(caller.take(&answer).negotiated.unwrap().transport.media_line, 1);
+    // Once nothing is in use there is no transport to keep.
+    for index in [1, 2] {
+        let id = caller.jsep.transceivers()[index].id();
+        caller.jsep.stop(id).unwrap();
+    }
+    negotiate(&mut caller, &mut callee);
+    caller.add(MediaKind::Video, Direction::Sendrecv);
+    assert_eq!(mids(&caller.offer()), ["3", "1", "2"]);
+}
+
+#[test]
+fn a_peer_may_take_an_m_line_again_in_front_of_the_bundles_first() {
+    let (mut caller, mut callee) = call();
+    let audio = caller.jsep.transceivers()[0].id();
+    caller.jsep.stop(audio).unwrap();
+    negotiate(&mut caller, &mut callee);
+    // As Firefox does it: the new m-line stands first and comes last in the group.
+    caller.add(MediaKind::Audio, Direction::Sendrecv);
+    let text = caller.offer().sdp().to_owned();
+    let third = text.match_indices("\r\nm=").nth(2).unwrap().0 + 2;
+    let (head, third) = text.split_at(third);
+    let first = head.find("m=audio 0").unwrap();
+    let second = head.find("m=video").unwrap();
+    let text = format!("{}{third}{}", &head[..first], &head[second..]);
+    let outcome = callee.take(&offer(text));
+    assert_eq!(outcome.refused, []);
+    assert_eq!(outcome.remote_transport.unwrap().media_line, 1);
+    let (answer, outcome) = callee.answer();
+    assert_eq!(mids(&answer), ["2", "1"]);
+    assert_eq!(answer.session().bundle, [vec![Mid::from("1"), Mid::from("2")]]);
+    assert_eq!(callee.jsep.candidate_section(), Some((1, Some(Mid::from("1")))));
+    assert_eq!(outcome.negotiated.unwrap().media.len(), 2);
+    // The order of the group is kept in our next offer.
+    assert_eq!(callee.offer().session().bundle, [vec![Mid::from("1"), Mid::from("2")]]);
 }
 
 #[test]
