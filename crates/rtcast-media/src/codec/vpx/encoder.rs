@@ -46,7 +46,6 @@ impl Vp8Encoder {
         let controls = [
             (ffi::vp8e_enc_control_id::VP8E_SET_CPUUSED, speed),
             (ffi::vp8e_enc_control_id::VP8E_SET_STATIC_THRESHOLD, 1),
-            (ffi::vp8e_enc_control_id::VP8E_SET_TOKEN_PARTITIONS, c_int::from(configuration.g_threads > 1)),
             // A keyframe may be as large as four ordinary frames and a half, so that it passes a narrow path soon.
             (ffi::vp8e_enc_control_id::VP8E_SET_MAX_INTRA_BITRATE_PCT, 450),
         ];
@@ -152,7 +151,8 @@ fn configure(settings: &VideoEncoderSettings, width: u32, height: u32) -> Result
     configuration.g_w = width;
     configuration.g_h = height;
     configuration.g_timebase = ffi::vpx_rational { num: 1, den: TICKS as c_int };
-    configuration.g_threads = if width * height >= 1_280 * 720 { 2 } else { 1 };
+    // More threads wait for each other by spinning: beside other work, two take many times as long as one.
+    configuration.g_threads = 1;
     configuration.g_error_resilient = ffi::VPX_ERROR_RESILIENT_DEFAULT;
     configuration.g_pass = ffi::vpx_enc_pass::VPX_RC_ONE_PASS;
     configuration.g_lag_in_frames = 0;
