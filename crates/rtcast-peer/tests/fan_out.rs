@@ -1,0 +1,106 @@
+//! One broadcast, many viewers.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use rtcast_peer::{
+    Broadcast, Codec, Configuration, Endpoint, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionState,
+    RemoteTrack, RtpCodec,
+};
+use support::{connect, endpoint, first_track, frame, next_frame, wait_for};
+
+async fn watch(server: &Endpoint, broadcast: &Broadcast) -> (PeerConnection, PeerConnection, RemoteTrack) {
+    let sender = PeerConnection::new(Configuration::on(server)).await.unwrap();
+    let track = MediaStreamTrack::new(MediaKind::Video, vec![broadcast.clone()]);
+    sender.add_track(track).await.unwrap();
+    let mut configuration = Configuration::default();
+    configuration.address = Some("127.0.0.1:0".parse().unwrap());
+    let viewer = PeerConnection::new(configuration).await.unwrap();
+    let mut events = viewer.events();
+    connect(&sender, &viewer).await;
+    let track = first_track(&mut events).await;
+    wait_for(&sender, PeerConnectionState::Connected).await;
+    wait_for(&viewer, PeerConnectionState::Connected).await;
+    (sender, viewer, track)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_viewer_gets_every_frame_on_one_shard_and_on_two() {
+    const VIEWERS: usize = 12;
+    for shards in [1, 2] {
+        let server = endpoint(shards).await;
+        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+        let mut viewers = Vec::new();
+        for _ in 0..VIEWERS {
+            viewers.push(watch(&server, &broadcast).await);
+        }
+        broadcast.demand().wait_for(|demand| *demand == VIEWERS).await.unwrap();
+        let sending = broadcast.clone();
+        tokio::spawn(async move {
+            for number in 0..60 {
+                sending.send(&frame(number, 12_000), Instant::now());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        for (_, _, track) in &viewers {
+            for number in 0..60 {
+                assert_eq!(next_frame(track).await.data, frame(number, 12_000).data, "frame {number}");
+            }
+        }
+        let stats = server.stats();
+        assert_eq!(stats.connections, VIEWERS as u64);
+        assert!(stats.datagrams_sent > 60 * 11 * VIEWERS as u64, "{stats:?}");
+        if server.capabilities().send_segments > 1 {
+            assert!(stats.send_calls * 4 < stats.datagrams_sent, "frames leave in few calls: {stats:?}");
+        }
+        drop(viewers);
+        broadcast.demand().wait_for(|demand| *demand == 0).await.unwrap();
+        server.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_joiner_sees_the_whole_group_of_pictures_at_once() {
+    let server = endpoint(2).await;
+    let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+    // A keyframe and twenty pictures of 30 kB: more than a socket buffer of the peer would take in one go.
+    for number in 30..51 {
+        broadcast.send(&frame(number, 30_000), Instant::now());
+    }
+    let (_sender, _viewer, track) = watch(&server, &broadcast).await;
+    let start = Instant::now();
+    for number in 30..51 {
+        assert_eq!(next_frame(&track).await.data, frame(number, 30_000).data, "frame {number}");
+    }
+    println!("the group came in {:?}", start.elapsed());
+    broadcast.send(&frame(51, 30_000), Instant::now());
+    assert_eq!(next_frame(&track).await.data, frame(51, 30_000).data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_of_a_stream_that_keeps_nothing_asks_for_a_keyframe() {
+    let server = endpoint(1).await;
+    let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
+    let mut requests = broadcast.keyframe_requests();
+    let (_sender, _viewer, track) = watch(&server, &broadcast).await;
+    tokio::time::timeout(Duration::from_secs(10), requests.wait_for(|count| *count > 0)).await.unwrap().unwrap();
+    broadcast.send(&frame(31, 1_000), Instant::now());
+    broadcast.send(&frame(60, 1_000), Instant::now());
+    assert!(next_frame(&track).await.keyframe, "what cannot be decoded is not sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_the_endpoint_says_goodbye_to_all() {
+    let server = endpoint(2).await;
+    let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+    let (sender, viewer, track) = watch(&server, &broadcast).await;
+    let start = Instant::now();
+    server.close().await;
+    server.close().await;
+    wait_for(&viewer, PeerConnectionState::Closed).await;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(track.recv().await, None);
+    assert!(sender.create_offer().await.is_err());
+    assert!(PeerConnection::new(Configuration::on(&server)).await.is_err());
+}
