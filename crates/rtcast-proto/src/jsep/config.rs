@@ -103,6 +103,8 @@ impl Default for JsepConfig {
         let mut codecs = vec![CodecCapability::new(RtpCodec::new(Codec::Vp8))];
         for mode in [1, 0] {
             codecs.extend(["42e01f", "42001f", "4d001f", "640c1f"].map(|profile| h264(profile, mode)));
+            // Browsers do not know plain High, but encoders offer it.
+            codecs.push(CodecCapability { offered: false, ..h264("64001f", mode) });
         }
         codecs.extend([
             vp9(0),

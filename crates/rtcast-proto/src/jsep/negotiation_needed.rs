@@ -24,12 +24,10 @@ impl Jsep {
             return true;
         }
         let (Some(local), Some(index)) = (&self.current_local, transceiver.media_line) else { return true };
-        let section =
-            |description: &SessionDescription| -> Option<Media> { description.session().media.get(index).cloned() };
-        let (Some(ours), Some(theirs)) = (section(local), self.current_remote.as_ref().and_then(section)) else {
-            return true;
-        };
-        if transceiver.direction.sends() && streams_differ(&ours, &transceiver.stream_ids) {
+        let ours = section(local, index);
+        let theirs = self.current_remote.as_ref().and_then(|remote| section(remote, index));
+        let (Some(ours), Some(theirs)) = (ours, theirs) else { return true };
+        if transceiver.direction.sends() && streams_differ(ours, &transceiver.stream_ids) {
             return true;
         }
         match local.sdp_type() {
@@ -39,6 +37,10 @@ impl Jsep {
             _ => ours.direction != transceiver.direction.and(theirs.direction.reversed()),
         }
     }
+}
+
+fn section(description: &SessionDescription, index: usize) -> Option<&Media> {
+    description.session().media.get(index)
 }
 
 fn streams_differ(ours: &Media, wanted: &[String]) -> bool {

@@ -7,6 +7,7 @@ mod codecs;
 mod common;
 mod data_channels;
 mod hostile;
+mod random_walk;
 mod renegotiation;
 mod rollback;
 mod states;
