@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rtcast_peer::{Bitrate, Codec, MediaKind, RtpCodec};
 use serde::{Serialize, Serializer};
 
-use crate::codec::{audio_decoder, can_encode, encoded_codec, video_decoder};
+use crate::codec::{audio_decoder, can_encode, encoded_codec, has_common_profile, video_decoder};
 use crate::error::MediaError;
 use crate::packet::{SourceCodec, StreamInfo};
 
@@ -212,6 +212,8 @@ fn plan_video(
     if let SourceCodec::Rtp(codec) = stream.codec {
         if stream.reordered && policy != CodecPolicy::Copy {
             reason = Some("has B-frames".to_owned());
+        } else if codec == Codec::H264 && !has_common_profile(stream) && policy != CodecPolicy::Copy {
+            reason = Some("is a profile that browsers lack".to_owned());
         } else if policy.allows(codec) {
             renditions.push(Rendition::copy(RtpCodec { codec, sdp_fmtp_line: stream.sdp_fmtp_line.clone() }));
         }

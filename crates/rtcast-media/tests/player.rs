@@ -219,6 +219,25 @@ async fn the_policy_decides_what_is_sent() {
 }
 
 #[tokio::test]
+async fn what_the_built_in_decoders_refuse_is_left_to_ffmpeg() {
+    let pictures = "testsrc2=size=320x240:rate=25:duration=1";
+    let cases: [(&str, &[&str], &str); 3] = [
+        ("ten_bits.mp4", &["-c:v", "libx264", "-pix_fmt", "yuv420p10le"], "H.264 High 10"),
+        ("interlaced.mp4", &["-c:v", "libx264", "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct"], "H.264 High"),
+        ("av1.mp4", &["-c:v", "libsvtav1", "-preset", "12"], "AV1 Main"),
+    ];
+    for (name, arguments, codec) in cases {
+        let file = make(name, name, &[&["-f", "lavfi", "-i", pictures], arguments].concat());
+        let player = MediaPlayer::builder().codec(CodecPolicy::Vp8).open(&file).await.expect("a player");
+        assert_eq!(player.plan().to_string(), format!("video: {codec} → VP8, on demand"), "{name}");
+        let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
+        let (frames, ended) = tokio::join!(collect(&vp8, Duration::from_millis(1_400)), player.ended());
+        ended.expect("it ends well");
+        assert!((23..=25).contains(&frames.len()), "{name}: {} pictures", frames.len());
+    }
+}
+
+#[tokio::test]
 async fn dropping_the_last_handle_ends_the_tracks() {
     let player = MediaPlayer::test_pattern(SMALL).expect("a player");
     let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);

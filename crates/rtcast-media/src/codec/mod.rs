@@ -129,7 +129,7 @@ pub fn encoded_codec(codec: Codec) -> RtpCodec {
 pub fn video_decoder(stream: &StreamInfo) -> Result<Box<dyn VideoDecoder>, MediaError> {
     match &stream.codec {
         #[cfg(feature = "h264")]
-        SourceCodec::Rtp(Codec::H264) => Ok(Box::new(h264::H264Decoder::new()?)),
+        SourceCodec::Rtp(Codec::H264) if has_common_profile(stream) => Ok(Box::new(h264::H264Decoder::new()?)),
         #[cfg(feature = "vpx")]
         SourceCodec::Rtp(Codec::Vp8) => Ok(Box::new(vpx::VpxDecoder::new(Codec::Vp8)?)),
         #[cfg(feature = "vpx")]
@@ -168,8 +168,20 @@ pub fn opus_encoder(bitrate: Bitrate) -> Result<Box<dyn AudioEncoder>, MediaErro
     }
 }
 
+/// Whether an H.264 stream is of a profile that browsers, and the decoder here, take: 8 bits and 4:2:0. True where the
+/// profile is not known.
+pub(crate) fn has_common_profile(stream: &StreamInfo) -> bool {
+    let codec = RtpCodec { codec: Codec::H264, sdp_fmtp_line: stream.sdp_fmtp_line.clone() };
+    let profile = codec.parameter("profile-level-id").and_then(|id| u8::from_str_radix(id.get(..2)?, 16).ok());
+    // ISO/IEC 14496-10 annex A: baseline, main, extended and high.
+    profile.is_none_or(|profile| matches!(profile, 66 | 77 | 88 | 100))
+}
+
 fn no_decoder(stream: &StreamInfo) -> MediaError {
     let hint = match (&stream.codec, stream.kind) {
+        (SourceCodec::Rtp(Codec::H264), _) if !has_common_profile(stream) => {
+            "install `ffmpeg`, or convert the pictures to 8 bits and 4:2:0"
+        }
         (SourceCodec::Rtp(Codec::H264), _) => "build with the cargo feature `h264`",
         (SourceCodec::Rtp(Codec::Vp8 | Codec::Vp9), _) => "build with the cargo feature `vpx`, which needs libvpx",
         (SourceCodec::Rtp(Codec::Opus), _) => "build with the cargo feature `opus`, which needs libopus",

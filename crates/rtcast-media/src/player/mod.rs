@@ -9,6 +9,7 @@ mod audio;
 mod clock;
 mod demand;
 mod engine;
+mod open;
 mod timeline;
 mod video;
 
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 
 use self::clock::Clock;
 use self::engine::{Control, Engine};
-use crate::container::{self, Source};
+use crate::container::Source;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, StreamInfo};
 use crate::pattern::{PatternOptions, TestPattern};
@@ -67,8 +68,8 @@ struct Shared {
 }
 
 impl MediaPlayer {
-    /// Opens a file to play it once, or standard input if the path is `-`. Waits until the head of the source has been
-    /// read. The error says what is wrong with the source, and what to do.
+    /// Opens a file, or whatever else [`Source::parse`] understands, to play it once. Waits until the head of the source
+    /// has been read. The error says what is wrong with the source, and what to do.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, MediaError> {
         Self::builder().open(path).await
     }
@@ -161,15 +162,16 @@ impl PlayerBuilder {
         self
     }
 
-    /// Opens a file, or standard input if the path is `-`.
+    /// Opens whatever [`Source::parse`] understands: a file, standard input as `-`, a URL, a device. What is not built
+    /// in is decoded by the `ffmpeg` program, if there is one.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<MediaPlayer, MediaError> {
         let path = path.as_ref();
         // A name that is no text can only be a path.
         let source = path.to_str().map_or_else(|| Source::Path(path.to_owned()), Source::parse);
         let name = source.to_string();
         let opening = tokio::task::spawn_blocking(move || {
-            let demuxer = container::open(&source)?;
-            self.demuxer(demuxer, &name)
+            let (demuxer, plan) = open::open(&source, self.codec, self.bitrate)?;
+            self.start(demuxer, plan, &name)
         });
         opening.await.unwrap_or_else(|error| {
             // The task is never cancelled while the runtime lives.
@@ -185,9 +187,13 @@ impl PlayerBuilder {
 
     /// A source of one's own, by the name that errors shall give it.
     pub fn demuxer(self, demuxer: Box<dyn Demuxer>, name: &str) -> Result<MediaPlayer, MediaError> {
+        let plan = Plan::new(demuxer.streams(), self.codec, self.bitrate)?;
+        self.start(demuxer, plan, name)
+    }
+
+    fn start(self, demuxer: Box<dyn Demuxer>, plan: Plan, name: &str) -> Result<MediaPlayer, MediaError> {
         let info =
             SourceInfo { name: name.to_owned(), duration: demuxer.duration(), streams: demuxer.streams().to_vec() };
-        let plan = Plan::new(&info.streams, self.codec, self.bitrate)?;
         let bitrate = plan.video.as_ref().and_then(|video| video.encoded().find_map(|rendition| rendition.bitrate));
         let control = Arc::new(Control {
             stop: AtomicBool::new(false),

@@ -1,0 +1,89 @@
+//! Opening a source so that everything in it that must be decoded can be.
+
+use rtcast_peer::{Bitrate, MediaKind};
+
+use crate::codec::{audio_decoder, video_decoder};
+use crate::container::{self, Options, Source};
+use crate::error::MediaError;
+use crate::packet::{Demuxer, StreamInfo};
+use crate::plan::{CodecPolicy, Plan};
+
+/// So many packets are looked at for whether a built-in decoder takes a stream.
+const PROBED_PACKETS: usize = 40;
+
+/// Opens a source and plans it. What a built-in decoder turns out not to take (AV1, interlaced H.264) is left to the
+/// `ffmpeg` program, if the source is a file, which can be opened again.
+pub(super) fn open(
+    source: &Source,
+    policy: CodecPolicy,
+    bitrate: Option<Bitrate>,
+) -> Result<(Box<dyn Demuxer>, Plan), MediaError> {
+    let mut demuxer = container::open(source)?;
+    let planned = Plan::new(demuxer.streams(), policy, bitrate);
+    let refused = match &planned {
+        Ok(plan) => refused_packets(&mut *demuxer, plan)?,
+        Err(MediaError::Unsupported { .. }) => refused_streams(demuxer.streams()),
+        Err(_) => Vec::new(),
+    };
+    let can_reopen = matches!(source, Source::Path(path) if path.is_file());
+    if refused.is_empty() || policy == CodecPolicy::Copy || !can_reopen {
+        return planned.map(|plan| (demuxer, plan));
+    }
+    let options = Options { decode: refused, ..Options::default() };
+    let demuxer = container::open_with(source, &options)?;
+    let plan = Plan::new(demuxer.streams(), policy, bitrate)?;
+    Ok((demuxer, plan))
+}
+
+/// The kinds whose first stream has no built-in decoder.
+fn refused_streams(streams: &[StreamInfo]) -> Vec<MediaKind> {
+    let first = |kind| streams.iter().find(|stream| stream.kind == kind);
+    let refused = |kind: &MediaKind| match kind {
+        MediaKind::Video => first(*kind).is_some_and(|stream| video_decoder(stream).is_err()),
+        MediaKind::Audio => first(*kind).is_some_and(|stream| audio_decoder(stream).is_err()),
+    };
+    [MediaKind::Video, MediaKind::Audio].into_iter().filter(refused).collect()
+}
+
+/// The kinds of those streams to be decoded of which the decoder takes none of the first packets. A source that cannot
+/// go back to its start is left alone.
+fn refused_packets(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<Vec<MediaKind>, MediaError> {
+    let encoded = |stream: &&crate::plan::StreamPlan| stream.encoded().next().is_some();
+    let video = plan.video.as_ref().filter(encoded).map(|plan| plan.stream);
+    let audio = plan.audio.as_ref().filter(encoded).map(|plan| plan.stream);
+    if (video.is_none() && audio.is_none()) || !demuxer.rewind()? {
+        return Ok(Vec::new());
+    }
+    let mut pictures = video.map(|index| video_decoder(&demuxer.streams()[index])).transpose()?;
+    let mut sound = audio.map(|index| audio_decoder(&demuxer.streams()[index])).transpose()?;
+    let mut refused = Vec::new();
+    for _ in 0..PROBED_PACKETS {
+        // What is wrong with the source is told when it is played.
+        let Ok(Some(packet)) = demuxer.next_packet() else { break };
+        if let Some(decoder) = pictures.as_mut().filter(|_| video == Some(packet.stream)) {
+            match decoder.decode(&packet) {
+                Ok(decoded) if decoded.is_empty() => {}
+                Ok(_) => pictures = None,
+                Err(_) => refused.push(MediaKind::Video),
+            }
+        } else if let Some(decoder) = sound.as_mut().filter(|_| audio == Some(packet.stream)) {
+            match decoder.decode(&packet) {
+                Ok(None) => {}
+                Ok(Some(_)) => sound = None,
+                Err(_) => refused.push(MediaKind::Audio),
+            }
+        }
+        if pictures.is_none() && sound.is_none() {
+            break;
+        }
+    }
+    // A decoder that is still there has decoded nothing.
+    refused.retain(|kind| match kind {
+        MediaKind::Video => pictures.is_some(),
+        MediaKind::Audio => sound.is_some(),
+    });
+    refused.sort_unstable();
+    refused.dedup();
+    demuxer.rewind()?;
+    Ok(refused)
+}
