@@ -165,7 +165,7 @@ impl Jsep {
         &self.cname
     }
 
-    /// The transceivers in the order of their making.
+    /// The transceivers in the order of their making. Those that are stopped leave with the exchange that stops them.
     pub fn transceivers(&self) -> &[Transceiver] {
         &self.transceivers
     }
@@ -232,9 +232,12 @@ impl Jsep {
     /// Sends no track on this transceiver any more (W3C removeTrack).
     ///
     /// # Errors
-    /// [`DescriptionError::Argument`] if there is no such transceiver, [`DescriptionError::State`] when closed.
+    /// [`DescriptionError::Argument`] if there never was such a transceiver, [`DescriptionError::State`] when closed.
     pub fn remove_track(&mut self, id: TransceiverId) -> Result<(), DescriptionError> {
         self.refuse_when_closed("remove a track")?;
+        if self.is_gone(id) {
+            return Ok(());
+        }
         let transceiver = self.find_or_refuse(id)?;
         if transceiver.track_id.take().is_some() && transceiver.is_live() {
             transceiver.direction = Direction::new(false, transceiver.direction.receives());
@@ -285,8 +288,11 @@ impl Jsep {
     /// Stops a transceiver for good; the next offer says so (W3C stop).
     ///
     /// # Errors
-    /// [`DescriptionError::Argument`] if there is no such transceiver.
+    /// [`DescriptionError::Argument`] if there never was such a transceiver.
     pub fn stop(&mut self, id: TransceiverId) -> Result<(), DescriptionError> {
+        if self.is_gone(id) {
+            return Ok(());
+        }
         let transceiver = self.find_or_refuse(id)?;
         transceiver.stopping = true;
         // A transceiver without an m-line has nobody to tell.
@@ -297,7 +303,8 @@ impl Jsep {
         Ok(())
     }
 
-    /// Asks for the m-line of data channels in our offers, as W3C's first createDataChannel does.
+    /// Asks for the m-line of data channels in our offers, as W3C's first createDataChannel does; a peer that rejects it
+    /// is not asked again.
     ///
     /// # Errors
     /// [`DescriptionError::Unsupported`] if data channels are not configured.
@@ -421,17 +428,21 @@ impl Jsep {
     }
 
     fn find_live(&mut self, id: TransceiverId) -> Result<&mut Transceiver, DescriptionError> {
-        let state = self.state;
-        let transceiver = self.find_or_refuse(id)?;
-        if transceiver.is_live() {
-            Ok(transceiver)
-        } else {
-            Err(DescriptionError::State {
-                operation: "change a stopped transceiver",
-                state,
-                hint: "add a new transceiver; a stopped one stays stopped".into(),
-            })
+        let stopped = DescriptionError::State {
+            operation: "change a stopped transceiver",
+            state: self.state,
+            hint: "add a new transceiver; a stopped one stays stopped".into(),
+        };
+        if self.is_gone(id) {
+            return Err(stopped);
         }
+        let transceiver = self.find_or_refuse(id)?;
+        if transceiver.is_live() { Ok(transceiver) } else { Err(stopped) }
+    }
+
+    /// Whether this transceiver was here and is stopped.
+    fn is_gone(&self, id: TransceiverId) -> bool {
+        id.0 < self.next_transceiver && self.transceiver(id).is_none()
     }
 
     fn refuse_when_closed(&self, operation: &'static str) -> Result<(), DescriptionError> {

@@ -124,6 +124,8 @@ impl Jsep {
         media.mid = Some(mid);
         media.direction = transceiver.direction;
         media.rtcp_mux = true;
+        // RFC 8858 §3: we have no second port for RTCP.
+        media.rtcp_mux_only = true;
         media.rtcp_rsize = true;
         media_section::put_transport(&mut media, transport, Setup::Actpass);
         let capabilities = preferred(&self.config.codecs, transceiver.kind, &transceiver.codec_preferences);

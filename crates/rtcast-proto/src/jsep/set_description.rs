@@ -210,10 +210,9 @@ impl Jsep {
         self.last_offer = None;
         self.last_answer = None;
         self.state = SignalingState::Stable;
-        for transceiver in self.transceivers.iter_mut().filter(|transceiver| transceiver.stopped) {
-            transceiver.mid = None;
-            transceiver.media_line = None;
-        }
+        // W3C webrtc-pc §4.4.1.5: stopped transceivers leave the connection, so that a peer that adds and stops m-lines
+        // again and again fills no memory.
+        self.transceivers.retain(|transceiver| !transceiver.stopped);
     }
 
     /// What an answer says about one m-line, seen from us.
@@ -234,7 +233,10 @@ impl Jsep {
                     end_remote_track(transceiver, outcome);
                 }
             }
-            Owner::Data if rejected => self.data = None,
+            Owner::Data if rejected => {
+                self.data = None;
+                self.data_requested = false;
+            }
             Owner::Data | Owner::Nobody => {}
         }
     }

@@ -54,6 +54,9 @@ fn a_peer_that_has_none_rejects_them() {
     let (offered, answered) = negotiate(&mut caller, &mut plain);
     assert_eq!(offered.negotiated.unwrap().data, None);
     assert_eq!(answered.negotiated.unwrap().media.len(), 1);
+    assert!(!caller.jsep.negotiation_needed(), "the peer is not asked again and again");
+    caller.jsep.request_data().unwrap();
+    assert!(caller.jsep.negotiation_needed());
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn offered(side: &mut Side, sdp_type: SdpType, text: &str) -> bool {
 fn damaged_offers() {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut taken = 0;
-    for round in 0..3_000 {
+    for round in 0..2_000 {
         let mut side = Side::with("callee", JsepConfig::default().with_data_channels());
         side.jsep.add_track(MediaKind::Video, "film", &["film".into()]).unwrap();
         let text = damaged([CHROMIUM, FIREFOX, CHROMIUM_RECVONLY][round % 3], &mut dice);
@@ -123,7 +123,7 @@ fn damaged_offers() {
             side.offer();
         }
     }
-    assert!(taken > 300, "only {taken} of the damaged offers were taken, which proves little");
+    assert!(taken > 200, "only {taken} of the damaged offers were taken, which proves little");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn exchange(offerer: &mut Side, answerer: &mut Side, dice: &mut Dice, names: &mu
 fn both_sides_always_agree() {
     let mut dice = Dice(0x6a09_e667_f3bc_c908);
     let mut names = 0;
-    for walk in 0..150 {
+    for walk in 0..100 {
         let config = || if walk % 2 == 0 { JsepConfig::default() } else { JsepConfig::default().with_data_channels() };
         let (mut alice, mut robert) = (Side::with("alice", config()), Side::with("robert", config()));
         for _ in 0..12 {

@@ -105,8 +105,11 @@ fn a_stopped_transceiver_frees_its_m_line_for_the_next() {
     let outcome = caller.take(&answer);
     assert_eq!(outcome.stopped, [video]);
     assert_eq!(outcome.negotiated.unwrap().media.len(), 1);
-    let stopped = caller.jsep.transceiver(video).unwrap();
-    assert_eq!((stopped.stopped(), stopped.mid(), stopped.current_direction()), (true, None, None));
+    assert_eq!(caller.jsep.transceiver(video), None, "a stopped transceiver leaves");
+    caller.jsep.stop(video).unwrap();
+    caller.jsep.remove_track(video).unwrap();
+    let error = caller.jsep.set_direction(video, Direction::Sendonly).unwrap_err();
+    assert_eq!(error.name(), "InvalidStateError");
     assert!(!caller.jsep.negotiation_needed());
 
     // RFC 8829 §5.2.2: the next m-line takes its place, under a new mid, also of another kind.
@@ -121,6 +124,19 @@ fn a_stopped_transceiver_frees_its_m_line_for_the_next() {
     callee.add(MediaKind::Video, Direction::Sendrecv);
     negotiate(&mut callee, &mut caller);
     assert_eq!(mids(caller.jsep.current_remote_description().unwrap()), ["0", "2", "3"]);
+}
+
+#[test]
+fn a_peer_that_adds_and_stops_for_ever_fills_no_memory() {
+    let (mut caller, mut callee) = call();
+    for _ in 0..50 {
+        let id = caller.add(MediaKind::Video, Direction::Sendrecv);
+        negotiate(&mut caller, &mut callee);
+        caller.jsep.stop(id).unwrap();
+        negotiate(&mut caller, &mut callee);
+    }
+    assert_eq!((caller.jsep.transceivers().len(), callee.jsep.transceivers().len()), (2, 2));
+    assert_eq!(mids(caller.jsep.current_local_description().unwrap()), ["0", "1", "51"]);
 }
 
 #[test]
@@ -168,7 +184,7 @@ fn no_m_line_gets_in_front_of_the_one_that_stands_for_the_bundle() {
     let (answer, _) = callee.answer();
     assert_eq!(caller.take(&answer).negotiated.unwrap().transport.media_line, 1);
     // Once nothing is in use there is no transport to keep.
-    for index in [1, 2] {
+    for index in [0, 1] {
         let id = caller.jsep.transceivers()[index].id();
         caller.jsep.stop(id).unwrap();
     }
