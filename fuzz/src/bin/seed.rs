@@ -1,0 +1,196 @@
+//! Writes the first files of the corpora, from the clips that `rtcast-proto` is tested with:
+//! `cargo run --bin seed`, in `fuzz/`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
+use std::{fs, io};
+
+use rtcast_proto::ice::{IceCredentials, IceRole, IceTransport};
+use rtcast_proto::payload::{Packetizer, h264, is_keyframe};
+use rtcast_proto::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
+use rtcast_proto::rtp::{ExtensionWriter, write_header};
+use rtcast_proto::{
+    Bitrate, Codec, EncodedFrame, MediaTime, PayloadType, SdpType, SequenceNumber, SessionDescription, Ssrc,
+};
+
+const CLIPS: [(&str, Codec, &str); 7] = [
+    ("h264_high.h264", Codec::H264, "depacketize_h264"),
+    ("h264_slices.h264", Codec::H264, "depacketize_h264"),
+    ("vp8.ivf", Codec::Vp8, "depacketize_vp8"),
+    ("vp9.ivf", Codec::Vp9, "depacketize_vp9"),
+    ("vp9_superframe.ivf", Codec::Vp9, "depacketize_vp9"),
+    ("av1_aom.ivf", Codec::Av1, "depacketize_av1"),
+    ("av1_svt.ivf", Codec::Av1, "depacketize_av1"),
+];
+
+fn main() -> io::Result<()> {
+    for (file, codec, corpus) in CLIPS {
+        let clip = fs::read(format!("../crates/rtcast-proto/tests/fixtures/{file}"))?;
+        let frames = if codec == Codec::H264 { access_units(&clip) } else { ivf_frames(&clip) };
+        for (index, data) in frames.iter().take(4).enumerate() {
+            let name = format!("{}_{index}", file.replace('.', "_"));
+            if index == 0 {
+                let short: Vec<Vec<u8>> = frames.iter().filter(|data| data.len() < 1_500).take(4).cloned().collect();
+                write("jitter_buffer", &name, &received(codec, &short))?;
+            }
+            write("frame_headers", &name, &data[..data.len().min(200)])?;
+            if data.len() < 3_000 {
+                write("packetize", &name, &[&[75], data.as_slice()].concat())?;
+            }
+            for length in [150, 1_100] {
+                write(corpus, &format!("{name}_{length}"), &packets(codec, length, data))?;
+            }
+        }
+    }
+    for (index, length) in [1, 40, 160, 390].into_iter().enumerate() {
+        let sound = packets(Codec::Opus, 1_200, &vec![0xfc; length]);
+        write("depacketize_sound", &format!("sound_{index}"), &sound)?;
+        write("jitter_buffer", &format!("sound_{index}"), &received(Codec::Opus, &vec![vec![0xfc; length]; 6]))?;
+    }
+    rtp()?;
+    rtcp()?;
+    descriptions()?;
+    stun()
+}
+
+fn rtp() -> io::Result<()> {
+    let mut extensions = ExtensionWriter::default();
+    extensions.push(1, b"0");
+    extensions.push(3, &[1, 2, 3]);
+    let block = extensions.finish();
+    for (name, extension) in [("plain", &[][..]), ("extension", &block)] {
+        let mut packet = [0; 64];
+        write_header(&mut packet, true, PayloadType::new(96), SequenceNumber(9), 3_000, Ssrc(5), extension);
+        write("rtp_header", name, &packet)?;
+        write("srtp_packet", name, &[&[64, 0], packet.as_slice(), &[64, 0], &packet].concat())?;
+        write("srtp_packet", &format!("{name}_short"), &[&[26, 0], &packet[..26]].concat())?;
+        packet[0] |= 0x21;
+        packet[63] = 8;
+        write("rtp_header", &format!("{name}_padded"), &packet)?;
+    }
+    write("rtp_header", "two_byte_extension", &[0x10, 0x00, 1, 1, b'0', 2, 0, 3, 2, 7, 7, 0])
+}
+
+fn rtcp() -> io::Result<()> {
+    let report = ReportBlock {
+        ssrc: Ssrc(7),
+        fraction_lost: 3,
+        cumulative_lost: -2,
+        highest_sequence: 70_000,
+        jitter: 11,
+        last_sender_report: 0x1234_5678,
+        delay_since_last: 655,
+    };
+    let info = SenderInfo { ntp_time: 0xdead_beef_0000_0000, rtp_time: 90_000, packet_count: 12, octet_count: 12_000 };
+    let mut writer = RtcpWriter::default();
+    writer.sender_report(Ssrc(1), &info, &[report]);
+    writer.source_description(Ssrc(1), "name@example");
+    write("rtcp_packets", "sender_report", writer.bytes())?;
+    writer.clear();
+    writer.receiver_report(Ssrc(1), &[report, report]);
+    writer.nack(Ssrc(1), Ssrc(7), &[1, 2, 9, 40, 65_535]);
+    writer.picture_loss_indication(Ssrc(1), Ssrc(7));
+    write("rtcp_packets", "receiver_report", writer.bytes())?;
+    writer.full_intra_request(Ssrc(1), Ssrc(7), 3);
+    writer.receiver_estimated_maximum_bitrate(Ssrc(1), Bitrate::from_kbps(2_500), &[Ssrc(7), Ssrc(8)]);
+    writer.goodbye(&[Ssrc(1), Ssrc(2)]);
+    write("rtcp_packets", "everything", writer.bytes())
+}
+
+fn descriptions() -> io::Result<()> {
+    for name in ["chromium_offer_recvonly", "firefox_offer_recvonly"] {
+        let text = fs::read_to_string(format!("../crates/rtcast-proto/tests/fixtures/{name}.sdp"))?;
+        let description = SessionDescription::new(SdpType::Offer, text.as_str()).map_err(io::Error::other)?;
+        // One m-line is enough, and whatever stands before it.
+        let short: Vec<&str> = text.split_inclusive("m=").take(2).collect();
+        let short = short.concat().trim_end_matches("m=").to_owned();
+        for corpus in ["sdp_session", "jsep_offer"] {
+            write(corpus, name, text.as_bytes())?;
+            write(corpus, &format!("{name}_short"), short.as_bytes())?;
+        }
+        write("signalling_json", name, description.to_json().as_bytes())?;
+    }
+    let candidate = "candidate:1 1 udp 2122260223 192.0.2.1 40000 typ host generation 0 ufrag abcd network-id 1";
+    let reflexive = "candidate:2 1 tcp 1686052607 203.0.113.9 9 typ srflx raddr 192.0.2.1 rport 9 tcptype active";
+    write("signalling_json", "candidate", candidate.as_bytes())?;
+    write("signalling_json", "reflexive", reflexive.as_bytes())?;
+    let json = format!("{{\"candidate\":\"{candidate}\",\"sdpMid\":\"0\",\"sdpMLineIndex\":0}}");
+    write("signalling_json", "candidate_json", json.as_bytes())?;
+    write("signalling_json", "end", b"null")
+}
+
+fn stun() -> io::Result<()> {
+    let now = Instant::now();
+    let ours = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 5_000));
+    let mut agent = IceTransport::new(&IceCredentials::from_random("", [2; 32]));
+    agent.add_local_host(ours).map_err(io::Error::other)?;
+    agent.set_role(IceRole::Controlling);
+    agent.set_remote_credentials(&IceCredentials::from_random("", [1; 32]));
+    let candidate = "candidate:1 1 udp 2122260223 10.0.0.1 4000 typ host";
+    agent.add_remote_candidate(candidate).map_err(io::Error::other)?;
+    agent.handle_timeout(now);
+    let (_, request) = agent.poll_transmit().ok_or_else(|| io::Error::other("no check was sent"))?;
+    write("stun_message", "request", &[&(request.len() as u16).to_le_bytes(), request.as_slice()].concat())?;
+    let response = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42], &request[8..20]].concat();
+    write("stun_message", "response", &[&(response.len() as u16).to_le_bytes(), response.as_slice()].concat())?;
+    write("stun_message", "candidate", candidate.as_bytes())
+}
+
+fn write(corpus: &str, name: &str, data: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(format!("corpus/{corpus}"))?;
+    fs::write(format!("corpus/{corpus}/{name}"), data)
+}
+
+/// The first packets of a frame, each behind its length.
+fn packets(codec: Codec, max_payload: usize, data: &[u8]) -> Vec<u8> {
+    let keyframe = is_keyframe(codec, data);
+    let frame = EncodedFrame { codec, data: data.to_vec().into(), timestamp: MediaTime::ZERO, keyframe };
+    let packets = Packetizer::new(codec, max_payload).packetize(&frame, Instant::now()).expect("a good frame");
+    let (first, last) = (packets.iter().take(3), packets.iter().skip(3).last());
+    first.chain(last).flat_map(|payload| [&(payload.len() as u16).to_le_bytes(), payload].concat()).collect()
+}
+
+/// The packets of frames, as the target `jitter_buffer` reads them.
+fn received(codec: Codec, frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut packetizer = Packetizer::new(codec, 400);
+    let kind = Codec::ALL.into_iter().position(|other| other == codec).unwrap_or_default() as u8;
+    let mut data = vec![kind | 0x80];
+    for frame in frames {
+        let keyframe = is_keyframe(codec, frame);
+        let frame = EncodedFrame { codec, data: frame.clone().into(), timestamp: MediaTime::ZERO, keyframe };
+        let packets = packetizer.packetize(&frame, Instant::now()).expect("a good frame");
+        for (index, payload) in packets.iter().enumerate() {
+            let marker = u8::from(index + 1 == packets.len());
+            data.extend((payload.len() as u16 + 3).to_le_bytes());
+            data.extend([marker | 4, 1, u8::from(index == 0)]);
+            data.extend(payload);
+        }
+    }
+    data
+}
+
+/// The access units between delimiters.
+fn access_units(clip: &[u8]) -> Vec<Vec<u8>> {
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    for unit in h264::nal_units(clip) {
+        match units.last_mut() {
+            Some(last) if h264::NalUnitType::of(unit) != Some(h264::NalUnitType::AccessUnitDelimiter) => {
+                last.extend([&h264::START_CODE, unit].concat());
+            }
+            _ => units.push(Vec::new()),
+        }
+    }
+    units
+}
+
+fn ivf_frames(clip: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = clip.get(32..).unwrap_or_default();
+    let mut frames = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<12>() {
+        let [a, b, c, d, ..] = *header;
+        let (frame, after) = after.split_at(u32::from_le_bytes([a, b, c, d]) as usize);
+        frames.push(frame.to_vec());
+        rest = after;
+    }
+    frames
+}

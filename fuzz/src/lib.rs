@@ -1,0 +1,339 @@
+//! What each fuzz target does with its bytes.
+//!
+//! The targets under `fuzz_targets/` call these functions, and so does the test `corpus` of `rtcast-proto`, which runs
+//! every file of the corpora on every machine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtcast_proto::ice::{IceCredentials, IceTransport, username_of};
+use rtcast_proto::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
+use rtcast_proto::payload::{self, Packetizer};
+use rtcast_proto::rtcp::{self, RtcpPacket, RtcpWriter};
+use rtcast_proto::rtp::{self, RtpPacket};
+use rtcast_proto::sdp::{SdpLines, Session};
+use rtcast_proto::srtp::{SrtpProfile, SrtpSession};
+use rtcast_proto::{
+    Codec, EncodedFrame, IceCandidate, Jsep, JsepConfig, LocalTransport, MediaKind, MediaTime, SdpType,
+    SessionDescription, Ssrc,
+};
+
+/// A function that takes any bytes and panics only if it found a mistake.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name of its corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("depacketize_h264", depacketize_h264),
+    ("depacketize_vp8", depacketize_vp8),
+    ("depacketize_vp9", depacketize_vp9),
+    ("depacketize_av1", depacketize_av1),
+    ("depacketize_sound", depacketize_sound),
+    ("frame_headers", frame_headers),
+    ("jitter_buffer", jitter_buffer),
+    ("jsep_offer", jsep_offer),
+    ("packetize", packetize),
+    ("rtcp_packets", rtcp_packets),
+    ("rtp_header", rtp_header),
+    ("sdp_session", sdp_session),
+    ("signalling_json", signalling_json),
+    ("srtp_packet", srtp_packet),
+    ("stun_message", stun_message),
+];
+
+/// Joins H.264 payloads.
+pub fn depacketize_h264(data: &[u8]) {
+    depacketize(Codec::H264, data);
+}
+
+/// Joins VP8 payloads.
+pub fn depacketize_vp8(data: &[u8]) {
+    depacketize(Codec::Vp8, data);
+}
+
+/// Joins VP9 payloads.
+pub fn depacketize_vp9(data: &[u8]) {
+    depacketize(Codec::Vp9, data);
+}
+
+/// Joins AV1 payloads.
+pub fn depacketize_av1(data: &[u8]) {
+    depacketize(Codec::Av1, data);
+}
+
+/// Joins payloads of Opus and of G.711.
+pub fn depacketize_sound(data: &[u8]) {
+    depacketize(Codec::Opus, data);
+    depacketize(Codec::Pcmu, data);
+}
+
+/// Reads the headers inside frames of every codec.
+pub fn frame_headers(data: &[u8]) {
+    for codec in Codec::ALL {
+        payload::is_keyframe(codec, data);
+        payload::starts_frame(codec, data);
+        payload::starts_keyframe(codec, data);
+    }
+    payload::vp8::keyframe_size(data);
+    payload::vp9::keyframe_size(data);
+    for unit in payload::h264::nal_units(data) {
+        assert!(!unit.is_empty());
+        payload::h264::SequenceParameterSet::parse(unit);
+    }
+    payload::h264::SequenceParameterSet::parse(data);
+    assert!(payload::av1::obus(data).count() <= data.len());
+}
+
+/// Cuts any bytes as a frame of every codec: what is taken must come back, and then stay the same.
+pub fn packetize(data: &[u8]) {
+    let Some((&size, data)) = data.split_first() else {
+        return;
+    };
+    for codec in Codec::ALL {
+        let Some(once) = there_and_back(codec, usize::from(size) * 4, data) else {
+            continue;
+        };
+        if !matches!(codec, Codec::H264 | Codec::Av1) {
+            assert_eq!(once, data);
+        }
+        assert_eq!(there_and_back(codec, usize::from(size) * 3, &once).as_ref(), Some(&once));
+    }
+}
+
+/// Receives packets in any order and at any time.
+pub fn jitter_buffer(data: &[u8]) {
+    let Some((&kind, data)) = data.split_first() else {
+        return;
+    };
+    let codec = Codec::ALL[usize::from(kind) % Codec::ALL.len()];
+    let config = JitterConfig { retransmission: kind & 0x80 != 0, max_packets: 64, max_bytes: 16 << 10, max_frames: 8 };
+    let mut buffer = JitterBuffer::new(codec, config);
+    let mut now = some_instant();
+    let mut index = 1_000_u64;
+    let mut timestamp = 0_u32;
+    let mut pushed = 0;
+    let mut last = None;
+    let mut frames = 0;
+    for piece in pieces(data) {
+        let Some((&[flags, step, ticks], payload)) = piece.split_first_chunk::<3>() else {
+            continue;
+        };
+        now += Duration::from_millis([0, 5, 60, 1_100][usize::from(flags >> 2 & 3)]);
+        let step = i64::from(step.cast_signed());
+        index = index.wrapping_add_signed([1, step, step << 6, step << 48][usize::from(flags >> 4 & 3)]);
+        timestamp = timestamp.wrapping_add_signed(i32::from(ticks.cast_signed()) * 3_000);
+        let payload = Bytes::copy_from_slice(payload);
+        buffer.push(now, ReceivedPacket { index, timestamp, marker: flags & 1 != 0, payload });
+        pushed += 1;
+        assert!(buffer.poll_nack(now).len() <= 1_000);
+        buffer.poll_keyframe_request(now);
+        if flags & 2 != 0 {
+            continue;
+        }
+        while let Some(frame) = buffer.pop(now) {
+            assert!(!frame.data.is_empty());
+            assert!(frame.keyframe || last.is_some(), "the first frame is one at which decoding can start");
+            assert!(last.is_none_or(|last| last <= frame.timestamp), "time runs backwards");
+            last = Some(frame.timestamp);
+            frames += 1;
+        }
+        if let Some(at) = buffer.poll_timeout() {
+            assert!(at <= now + Duration::from_millis(1_500), "nothing is waited for so long");
+        }
+    }
+    let statistics = buffer.statistics();
+    assert_eq!((statistics.packets_received, statistics.frames_delivered), (pushed, frames));
+}
+
+/// Reads an RTP packet and its header extensions.
+pub fn rtp_header(data: &[u8]) {
+    if let Ok(packet) = RtpPacket::parse(data) {
+        assert!(packet.header_length + packet.payload.len() <= data.len());
+        if let Some((profile, block)) = packet.extension {
+            assert!(rtp::extensions(profile, block).all(|(_, value)| value.len() < block.len()));
+        }
+    }
+    if let Some((profile, block)) = data.split_first_chunk::<2>() {
+        assert!(rtp::extensions(u16::from_be_bytes(*profile), block).count() <= block.len());
+    }
+}
+
+/// Reads a compound of RTCP packets; what misses packets is written and read again.
+pub fn rtcp_packets(data: &[u8]) {
+    for packet in rtcp::packets(data).map_while(Result::ok) {
+        match packet {
+            RtcpPacket::Nack { media, lost } => {
+                assert!(lost.len() <= data.len() * 17 / 4);
+                let mut writer = RtcpWriter::default();
+                writer.nack(Ssrc(1), media, &lost);
+                let mut again: Vec<u16> = Vec::new();
+                for packet in rtcp::packets(writer.bytes()) {
+                    let Ok(RtcpPacket::Nack { lost, .. }) = packet else {
+                        panic!("a NACK was written and {packet:?} was read");
+                    };
+                    again.extend(lost);
+                }
+                assert!(lost.iter().all(|number| again.contains(number)));
+            }
+            RtcpPacket::SenderReport { reports, .. } | RtcpPacket::ReceiverReport { reports, .. } => {
+                assert!(reports.len() <= 31);
+            }
+            RtcpPacket::ReceiverEstimatedMaximumBitrate { bitrate, .. } => drop(bitrate.to_string()),
+            _ => {}
+        }
+    }
+}
+
+/// Reads an SDP; what was read is written and read again.
+pub fn sdp_session(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match Session::parse(text) {
+        Ok(session) => {
+            let written = session.to_string();
+            let again = Session::parse(&written).expect("what was written can be read");
+            // An `a=ssrc` that says nothing is not written; from then on nothing changes.
+            assert_eq!(again.to_string(), written);
+        }
+        Err(error) => drop((error.to_string(), error.hint().map(str::len), error.problem())),
+    }
+    if let Ok(lines) = SdpLines::parse(text) {
+        SdpLines::parse(&lines.to_string()).expect("what was written can be read");
+    }
+}
+
+/// Reads descriptions and candidates as they come by signalling.
+pub fn signalling_json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match SessionDescription::from_json(text) {
+        Ok(description) => {
+            assert_eq!(SessionDescription::from_json(&description.to_json()).ok().as_ref(), Some(&description));
+        }
+        Err(error) => drop(error.to_string()),
+    }
+    match IceCandidate::from_json(text) {
+        Ok(candidate) => {
+            assert_eq!(IceCandidate::from_json(&candidate.to_json()).ok().as_ref(), Some(&candidate));
+        }
+        Err(error) => drop(error.to_string()),
+    }
+    let candidate = IceCandidate { candidate: text.to_owned(), ..IceCandidate::default() };
+    if let Ok(Some(parsed)) = candidate.parsed() {
+        let again = IceCandidate { candidate: parsed.to_string(), ..IceCandidate::default() }.parsed();
+        assert_eq!(again.ok().flatten().as_ref(), Some(&parsed));
+    }
+}
+
+/// Takes an offer and answers it. An offer that is refused changes nothing.
+pub fn jsep_offer(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(offer) = SessionDescription::new(SdpType::Offer, text) else {
+        return;
+    };
+    let transport = LocalTransport {
+        ice_ufrag: "answerer".to_owned(),
+        ice_pwd: "0123456789012345678901".to_owned(),
+        fingerprints: vec![format!("sha-256 {}", ["AB"; 32].join(":")).parse().expect("a good fingerprint")],
+        ..LocalTransport::default()
+    };
+    let mut jsep = Jsep::new(JsepConfig::default(), [7; 32]);
+    let _ = jsep.add_track(MediaKind::Video, "track", &["stream".to_owned()]);
+    let (state, transceivers) = (jsep.signaling_state(), jsep.transceivers().len());
+    match jsep.set_remote_description(&offer) {
+        Ok(_) => {
+            let answer = jsep.create_answer(&transport).expect("what was taken can be answered");
+            jsep.set_local_description(&answer).expect("our own answer is good");
+            assert_eq!(answer.session().media.len(), offer.session().media.len());
+        }
+        Err(error) => {
+            drop(error.to_string());
+            assert!(jsep.remote_description().is_none());
+            assert_eq!((jsep.signaling_state(), jsep.transceivers().len()), (state, transceivers));
+        }
+    }
+}
+
+/// Takes packets that nobody with the keys has sent: none may pass.
+pub fn srtp_packet(data: &[u8]) {
+    for profile in [SrtpProfile::AeadAes128Gcm, SrtpProfile::Aes128CmSha1_80] {
+        let mut session = SrtpSession::new(profile, &[7; 128], true).expect("enough keying material");
+        for piece in pieces(data) {
+            assert!(session.unprotect_rtp(&mut piece.to_vec()).is_err());
+            assert!(session.unprotect_rtcp(&mut piece.to_vec()).is_err());
+        }
+    }
+}
+
+/// Takes STUN messages at a port that is known to the peer.
+pub fn stun_message(data: &[u8]) {
+    let now = some_instant();
+    let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 4_000));
+    let remote = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 5_000));
+    let mut ice = IceTransport::new(&IceCredentials::from_random("", [1; 32]));
+    ice.add_local_host(local).expect("a good address");
+    ice.set_remote_credentials(&IceCredentials::from_random("", [2; 32]));
+    ice.handle_timeout(now);
+    for (count, piece) in pieces(data).into_iter().take(20).enumerate() {
+        username_of(piece);
+        let now = now + Duration::from_millis(20 * count as u64);
+        ice.handle_packet(now, remote, local, piece);
+        while ice.poll_transmit().is_some() {}
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        if let Err(error) = ice.add_remote_candidate(text) {
+            drop(error.to_string());
+        }
+        ice.handle_timeout(now + Duration::from_secs(1));
+    }
+}
+
+fn there_and_back(codec: Codec, max_payload: usize, data: &[u8]) -> Option<Bytes> {
+    let frame = EncodedFrame {
+        codec,
+        data: Bytes::copy_from_slice(data),
+        timestamp: MediaTime::ZERO,
+        keyframe: payload::is_keyframe(codec, data),
+    };
+    // Sound is not cut.
+    let max_payload =
+        if codec == Codec::Opus || codec == Codec::Pcmu || codec == Codec::Pcma { 1 << 16 } else { max_payload };
+    let packets = Packetizer::new(codec, max_payload).packetize(&frame, some_instant()).ok()?;
+    let payloads: Vec<&[u8]> = packets.iter().collect();
+    let most = max_payload.max(payload::MIN_PAYLOAD_LENGTH);
+    assert!(payloads.iter().all(|payload| !payload.is_empty() && payload.len() <= most));
+    // A frame of a delimiter alone, or of OBUs that are dropped, has been refused before.
+    Some(payload::depacketize(codec, &payloads).expect("what was just cut can be joined").data)
+}
+
+fn depacketize(codec: Codec, data: &[u8]) {
+    let payloads = pieces(data);
+    for payload in &payloads {
+        payload::starts_frame(codec, payload);
+        payload::starts_keyframe(codec, payload);
+    }
+    let given: usize = payloads.iter().map(|payload| 3 * payload.len() + 8).sum();
+    if let Ok(joined) = payload::depacketize(codec, &payloads) {
+        assert!(!joined.data.is_empty() && joined.data.len() <= given);
+    }
+}
+
+/// Cuts the bytes into pieces: each stands behind two bytes, of which eleven bits say its length.
+fn pieces(mut data: &[u8]) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    while let Some((length, rest)) = data.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_le_bytes(*length) & 0x7ff);
+        let (piece, rest) = rest.split_at(length.min(rest.len()));
+        pieces.push(piece);
+        data = rest;
+    }
+    pieces
+}
+
+fn some_instant() -> Instant {
+    Instant::now()
+}
