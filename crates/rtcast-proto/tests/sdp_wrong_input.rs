@@ -123,6 +123,7 @@ fn lines_of_an_m_line_are_shown_with_their_number() {
         ("a=candidate:1 1 udp 1 1.2.3.4 99999 typ host", "the port \"99999\""),
         ("a=candidate:1 1 udp", "it ends before the priority"),
         ("a=mid:", "`a=mid:<name>`"),
+        ("a=mid:a b", "`a=mid:<name>`"),
         ("a=sctp-port:x", "`a=sctp-port:"),
         ("m=audio 9 UDP/TLS/RTP/SAVPF opus", "payload types from 0 to 127"),
         ("m=audio x UDP/TLS/RTP/SAVPF 0", "`m=<kind> <port> <protocol> <formats>`"),

@@ -95,16 +95,12 @@ pub(crate) fn put_sender(media: &mut Media, transceiver: &Transceiver, cname: &s
     if !media.direction.sends() {
         return;
     }
-    let track = Some(transceiver.msid_track.clone());
-    media.msids = if transceiver.stream_ids.is_empty() {
-        vec![Msid { stream: None, track }]
-    } else {
-        transceiver
-            .stream_ids
-            .iter()
-            .map(|stream| Msid { stream: Some(stream.clone()), track: track.clone() })
-            .collect()
-    };
+    let track = Some(msid_word(&transceiver.msid_track));
+    let in_stream = |stream: Option<String>| Msid { stream, track: track.clone() };
+    media.msids = stream_words(&transceiver.stream_ids).map(|stream| in_stream(Some(stream))).collect();
+    if media.msids.is_empty() {
+        media.msids.push(in_stream(None));
+    }
     let describe = |ssrc| SsrcDescription { ssrc, cname: Some(cname.to_owned()), msid: media.msids.first().cloned() };
     media.ssrcs = vec![describe(transceiver.ssrc)];
     if media.payload_formats.iter().any(|format| format.retransmits().is_some()) {
@@ -112,6 +108,18 @@ pub(crate) fn put_sender(media: &mut Media, transceiver: &Transceiver, cname: &s
         media.ssrc_groups =
             vec![SsrcGroup { semantics: "FID".to_owned(), ssrcs: vec![transceiver.ssrc, transceiver.rtx_ssrc] }];
     }
+}
+
+/// The streams as `a=msid` names them.
+pub(crate) fn stream_words(streams: &[String]) -> impl Iterator<Item = String> {
+    streams.iter().filter(|stream| !stream.is_empty() && *stream != "-").map(|stream| msid_word(stream))
+}
+
+/// RFC 8830 §2: the words of `a=msid` are 1 to 64 characters of a token. Names that applications choose are made so.
+fn msid_word(name: &str) -> String {
+    let allowed = |c: char| c.is_ascii_graphic() && !r#""(),/:;<=>?@[\]"#.contains(c);
+    let word: String = name.chars().take(64).map(|c| if allowed(c) { c } else { '_' }).collect();
+    if word.is_empty() { "_".to_owned() } else { word }
 }
 
 /// Lists the payload formats in the m-line itself.

@@ -1,5 +1,6 @@
 //! Whether there is something to negotiate (W3C webrtc-pc §4.7.3).
 
+use crate::jsep::media_section::stream_words;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Jsep, SignalingState};
 use crate::sdp::{Direction, Media, SdpType, SessionDescription};
@@ -49,5 +50,6 @@ fn streams_differ(ours: &Media, wanted: &[String]) -> bool {
         return false;
     }
     let said: Vec<&str> = ours.msids.iter().filter_map(|msid| msid.stream.as_deref()).collect();
+    let wanted: Vec<String> = stream_words(wanted).collect();
     said.len() != wanted.len() || !wanted.iter().all(|stream| said.contains(&stream.as_str()))
 }

@@ -209,7 +209,9 @@ impl Media {
     ) -> Result<(), DescriptionError> {
         match name {
             "mid" => match value.trim() {
-                "" => return Err(line.error("`a=mid:<name>`, such as `a=mid:0`")),
+                mid if mid.is_empty() || mid.contains(' ') => {
+                    return Err(line.error("`a=mid:<name>`, such as `a=mid:0`"));
+                }
                 mid => self.mid = Some(Mid::from(mid)),
             },
             "rtcp-mux" => self.rtcp_mux = true,

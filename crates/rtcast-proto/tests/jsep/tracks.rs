@@ -40,6 +40,19 @@ fn names_of_tracks_and_streams_arrive() {
 }
 
 #[test]
+fn names_that_do_not_fit_into_a_line_are_made_to() {
+    let (mut caller, mut callee) = (Side::new("caller"), Side::new("callee"));
+    let streams = ["my film: the end".to_owned(), "-".to_owned(), String::new(), "x".repeat(100)];
+    caller.jsep.add_track(MediaKind::Video, "a\r\na=inactive é", &streams).unwrap();
+    let (_, answered) = negotiate(&mut caller, &mut callee);
+    let media = &answered.negotiated.unwrap().media[0];
+    assert_eq!(media.remote_track_id, "a__a_inactive__");
+    assert_eq!(media.remote_stream_ids, ["my_film__the_end".to_owned(), "x".repeat(64)]);
+    assert_eq!(media.direction, Direction::Recvonly);
+    assert!(!caller.jsep.negotiation_needed());
+}
+
+#[test]
 fn a_track_without_a_name_is_given_one() {
     let mut side = Side::new("callee");
     let outcome = side.take(&offer(crate::common::without(&crate::common::without(CHROMIUM, "a=msid:"), "a=ssrc:")));
