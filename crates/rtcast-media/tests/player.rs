@@ -238,6 +238,34 @@ async fn what_the_built_in_decoders_refuse_is_left_to_ffmpeg() {
 }
 
 #[tokio::test]
+async fn a_source_that_trickles_is_played_at_its_pace() {
+    let source = Trickling { inner: TestPattern::new(SMALL), ahead: Duration::ZERO, start: None };
+    let player = MediaPlayer::builder().demuxer(Box::new(source), "pipe").expect("a player");
+    let heard = listen(&player, Duration::from_secs(2)).await;
+    for (codec, expected) in [(Codec::Vp8, 55..=61), (Codec::Opus, 92..=102)] {
+        assert!(expected.contains(&heard[&codec].len()), "{codec}: {} frames in 2 s", heard[&codec].len());
+        assert_paced(&heard[&codec], 150);
+    }
+}
+
+#[tokio::test]
+async fn a_live_source_goes_on_by_itself_and_is_shown_without_delay() {
+    // When it is opened, 1.5 s have piled up.
+    let ahead = Duration::from_millis(1_500);
+    let source = Trickling { inner: TestPattern::new(SMALL), ahead, start: None };
+    let player = MediaPlayer::builder().live(true).demuxer(Box::new(source), "camera").expect("a player");
+    let start = Instant::now();
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
+    let joined = start.elapsed();
+    let frames = collect(&vp8, Duration::from_millis(600)).await;
+    let (came, frame) = &frames[0];
+    let delay = (joined + *came + ahead).as_secs_f64() - frame.timestamp.as_secs_f64();
+    assert!((-0.05..0.5).contains(&delay), "it is shown {delay} s late");
+    assert!((15..=20).contains(&frames.len()), "{} pictures in 0.6 s", frames.len());
+}
+
+#[tokio::test]
 async fn dropping_the_last_handle_ends_the_tracks() {
     let player = MediaPlayer::test_pattern(SMALL).expect("a player");
     let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
@@ -365,6 +393,37 @@ impl Demuxer for Counted {
 
     fn rewind(&mut self) -> Result<bool, MediaError> {
         self.inner.rewind()
+    }
+}
+
+/// Yields packets no earlier than they would be made, but for those that have piled up before.
+struct Trickling {
+    inner: TestPattern,
+    ahead: Duration,
+    start: Option<Instant>,
+}
+
+impl Demuxer for Trickling {
+    fn streams(&self) -> &[StreamInfo] {
+        self.inner.streams()
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        None
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
+        let packet = self.inner.next_packet()?;
+        let start = *self.start.get_or_insert_with(Instant::now);
+        if let Some(packet) = &packet {
+            let made = start + packet.pts.to_duration();
+            std::thread::sleep(made.saturating_duration_since(Instant::now() + self.ahead));
+        }
+        Ok(packet)
+    }
+
+    fn rewind(&mut self) -> Result<bool, MediaError> {
+        Ok(false)
     }
 }
 

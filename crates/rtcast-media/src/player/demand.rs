@@ -31,14 +31,15 @@ impl Demand {
         (0..self.receivers.len()).any(|index| self.is_wanted(index))
     }
 
-    /// Blocks until a demand changes, the time has come, or the thread is unparked with `stop` set.
-    pub(super) fn wait(&mut self, until: Option<Instant>, stop: &AtomicBool) {
+    /// Blocks until a demand changes, the time has come, or the thread is unparked with one of the flags set; `arrived`
+    /// is cleared then.
+    pub(super) fn wait(&mut self, until: Option<Instant>, stop: &AtomicBool, arrived: &AtomicBool) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         let mut changes: Vec<Pin<Box<_>>> =
             self.receivers.iter_mut().map(|receiver| Box::pin(receiver.changed())).collect();
         loop {
-            if stop.load(Ordering::Acquire) {
+            if stop.load(Ordering::Acquire) || arrived.swap(false, Ordering::AcqRel) {
                 return;
             }
             let mut changed = false;

@@ -1,8 +1,9 @@
-//! The player's thread: it reads the source a little ahead, and does everything at its time.
+//! The player's thread: it takes what is read a little ahead, and does everything at its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
 use std::time::Instant;
 
 use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaTime};
@@ -11,6 +12,7 @@ use super::agenda::{Agenda, Task};
 use super::audio::AudioTranscoder;
 use super::clock::Clock;
 use super::demand::Demand;
+use super::reader::{self, Read};
 use super::timeline::Timeline;
 use super::video::{Surroundings, VideoTranscoder};
 use crate::error::MediaError;
@@ -25,7 +27,11 @@ const READ_AHEAD_AT_MOST: MediaTime = MediaTime::from_micros(10_000_000);
 const AUDIO_LEAD: MediaTime = MediaTime::from_micros(100_000);
 /// A source that is later than this (a slow pipe, a machine that slept) sets the clock back instead of catching up.
 const TOO_LATE: MediaTime = MediaTime::from_micros(1_000_000);
-/// So many packets in a row that cannot be read or decoded end the source.
+/// What comes from a camera or the like and lies further ahead than this has been held up on its way: the clock is put
+/// forward, so that this much is left.
+const LIVE_AHEAD: MediaTime = MediaTime::from_micros(400_000);
+const LIVE_AHEAD_LEFT: MediaTime = MediaTime::from_micros(100_000);
+/// So many packets in a row that cannot be decoded end the source.
 const FAILURES: u32 = 300;
 /// Two frames of a track are at least one tick of the video clock apart.
 const TICK: MediaTime = MediaTime::from_ticks(1, 90_000);
@@ -38,9 +44,23 @@ pub(super) struct Control {
     pub(super) bitrate: Arc<AtomicU64>,
 }
 
+/// How a source is played.
+pub(super) struct Settings {
+    /// The name of the source in errors.
+    pub(super) name: String,
+    /// Whether to begin anew at the end.
+    pub(super) looping: bool,
+    /// It goes on by itself, watched or not: a camera.
+    pub(super) live: bool,
+}
+
 pub(super) struct Engine {
-    demuxer: Box<dyn Demuxer>,
-    looping: bool,
+    /// What is to be read; the reader's thread takes it when it starts.
+    demuxer: Option<Box<dyn Demuxer>>,
+    reader: Option<Receiver<Read>>,
+    /// The reader has something new.
+    arrived: Arc<AtomicBool>,
+    settings: Settings,
     control: Arc<Control>,
     broadcasts: Vec<Broadcast>,
     demand: Demand,
@@ -95,7 +115,7 @@ impl Engine {
     pub(super) fn new(
         demuxer: Box<dyn Demuxer>,
         plan: &Plan,
-        looping: bool,
+        settings: Settings,
         control: Arc<Control>,
     ) -> Result<(Self, [Vec<Broadcast>; 2]), MediaError> {
         let (sender, failures) = mpsc::channel();
@@ -110,8 +130,10 @@ impl Engine {
         let sound = broadcasts[pictures.len()..].to_vec();
         let engine = Self {
             demand: Demand::new(&broadcasts),
-            demuxer,
-            looping,
+            demuxer: Some(demuxer),
+            reader: None,
+            arrived: Arc::new(AtomicBool::new(false)),
+            settings,
             control,
             broadcasts,
             video,
@@ -149,16 +171,16 @@ impl Engine {
             if let Ok(error) = self.failures.try_recv() {
                 return Err(error);
             }
-            if !self.demand.is_any_wanted() {
+            if !self.settings.live && !self.demand.is_any_wanted() {
                 clock.pause(Instant::now());
-                self.demand.wait(None, &self.control.stop);
+                self.demand.wait(None, &self.control.stop, &self.arrived);
                 continue;
             }
-            clock.start(Instant::now());
-            while self.needs_more(clock.position(Instant::now())) && !self.is_stopped() {
-                self.read()?;
+            self.take_what_was_read()?;
+            if !self.settings.live || self.timeline.has_started() {
+                clock.start(Instant::now());
             }
-            self.set_back_if_late(&clock);
+            self.adjust(&clock);
             while let Some((time, task)) = self.agenda.take_due(clock.position(Instant::now())) {
                 if matches!(task, Task::Ended) {
                     return Ok(());
@@ -166,9 +188,7 @@ impl Engine {
                 self.perform(time, task, &clock)?;
             }
             let next = self.agenda.next_time().and_then(|time| clock.due(time));
-            if next.is_some() {
-                self.demand.wait(next, &self.control.stop);
-            }
+            self.demand.wait(next, &self.control.stop, &self.arrived);
         }
         Ok(())
     }
@@ -181,27 +201,44 @@ impl Engine {
         if self.source_ended || self.agenda.is_full() {
             return false;
         }
-        let read =
-            [self.video.as_ref().map(|lane| lane.progress.read), self.audio.as_ref().map(|lane| lane.progress.read)];
-        let read = || read.iter().flatten();
-        read().any(|read| read.since(position) < READ_AHEAD)
-            && read().all(|read| read.since(position) < READ_AHEAD_AT_MOST)
+        self.read_times().any(|read| read.since(position) < READ_AHEAD)
+            && self.read_times().all(|read| read.since(position) < READ_AHEAD_AT_MOST)
     }
 
-    /// Reads a packet and puts what it asks for on the agenda.
-    fn read(&mut self) -> Result<(), MediaError> {
-        match self.demuxer.next_packet() {
-            Ok(Some(packet)) => {
-                self.failed_in_a_row = 0;
-                self.place(packet);
-            }
-            Ok(None) => self.begin_again()?,
-            Err(error) => {
-                self.failed_in_a_row += 1;
-                if error.is_recoverable() && self.failed_in_a_row < FAILURES {
-                    tracing::warn!(%error, "a packet cannot be read");
-                } else {
-                    self.failure = Some(error);
+    /// How far each stream has been read.
+    fn read_times(&self) -> impl Iterator<Item = MediaTime> {
+        let video = self.video.as_ref().map(|lane| lane.progress.read);
+        let audio = self.audio.as_ref().map(|lane| lane.progress.read);
+        video.into_iter().chain(audio)
+    }
+
+    /// Puts on the agenda what the packets ask for that have been read, as far as is needed now.
+    fn take_what_was_read(&mut self) -> Result<(), MediaError> {
+        if let Some(demuxer) = self.demuxer.take() {
+            let video = self.video.as_ref().map(|lane| lane.progress.stream);
+            let audio = self.audio.as_ref().map(|lane| lane.progress.stream);
+            let settings = reader::Settings {
+                streams: video.into_iter().chain(audio).collect(),
+                looping: self.settings.looping,
+                name: self.settings.name.clone(),
+            };
+            self.reader = Some(reader::start(demuxer, settings, Arc::clone(&self.arrived), thread::current())?);
+        }
+        while self.needs_more(self.control.clock.position(Instant::now())) {
+            match self.reader.as_ref().map_or(Err(TryRecvError::Disconnected), Receiver::try_recv) {
+                Ok(Read::Packet(packet)) => self.place(packet),
+                Ok(Read::Rewound) => {
+                    self.add_rewind_tasks();
+                    self.timeline.next_pass();
+                }
+                Ok(Read::Ended(failure)) => {
+                    self.failure = failure;
+                    self.end();
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    let (source_name, reason) = (self.settings.name.clone(), "reading it broke off".into());
+                    self.failure = Some(MediaError::Invalid { source_name, reason });
                     self.end();
                 }
             }
@@ -224,21 +261,6 @@ impl Engine {
         }
     }
 
-    /// At the end of the source: goes back to its start, or ends.
-    fn begin_again(&mut self) -> Result<(), MediaError> {
-        if !self.timeline.has_presented() {
-            let reason = "it holds no packet of the streams that it announces".into();
-            self.failure = Some(MediaError::Invalid { source_name: "the source".into(), reason });
-            self.end();
-        } else if self.looping && self.demuxer.rewind()? {
-            self.add_rewind_tasks();
-            self.timeline.next_pass();
-        } else {
-            self.end();
-        }
-        Ok(())
-    }
-
     fn end(&mut self) {
         self.source_ended = true;
         let last = self.add_rewind_tasks();
@@ -259,13 +281,20 @@ impl Engine {
         last
     }
 
-    /// If the source could not keep up, what follows is due later: a pause, not a burst.
-    fn set_back_if_late(&self, clock: &Clock) {
-        if let Some(next) = self.agenda.next_time() {
-            let late = clock.position(Instant::now()).since(next);
-            if late > TOO_LATE {
-                tracing::debug!(seconds = late.as_secs_f64(), "the source is late");
-                clock.delay(late);
+    /// If the source could not keep up, what follows is due later: a pause, not a burst. If a live one is ahead, it is
+    /// due sooner, so that latency does not creep.
+    fn adjust(&self, clock: &Clock) {
+        let position = clock.position(Instant::now());
+        let Some(next) = self.agenda.next_time() else { return };
+        let late = position.since(next);
+        if late > TOO_LATE {
+            tracing::debug!(seconds = late.as_secs_f64(), "the source is late");
+            clock.delay(late);
+        } else if self.settings.live {
+            let ahead = self.read_times().min().unwrap_or_default().since(position);
+            if ahead > LIVE_AHEAD {
+                tracing::debug!(seconds = ahead.as_secs_f64(), "the source is ahead");
+                clock.delay(LIVE_AHEAD_LEFT.since(ahead));
             }
         }
     }

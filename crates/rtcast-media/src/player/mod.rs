@@ -1,7 +1,7 @@
 //! Plays a source to any number of viewers.
 //!
-//! One thread reads the source and sends pictures and sound by one clock. It starts with the first viewer that wants
-//! something, stands still while nobody does, and goes on where it stood. What must be re-encoded is decoded once and
+//! One thread sends pictures and sound by one clock. It starts with the first viewer that wants something, stands still
+//! while nobody does, and goes on where it stood; only a live source goes on by itself. What must be re-encoded is decoded once and
 //! encoded once per codec, for all viewers, and only while somebody wants that codec.
 
 mod agenda;
@@ -10,6 +10,7 @@ mod clock;
 mod demand;
 mod engine;
 mod open;
+mod reader;
 mod timeline;
 mod video;
 
@@ -23,7 +24,7 @@ use rtcast_peer::{Bitrate, MediaKind, MediaStreamTrack, MediaTime};
 use tokio::sync::watch;
 
 use self::clock::Clock;
-use self::engine::{Control, Engine};
+use self::engine::{Control, Engine, Settings};
 use crate::container::Source;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, StreamInfo};
@@ -33,6 +34,19 @@ use crate::plan::{CodecPolicy, Plan};
 /// A source that plays. Clones are handles of the same player.
 ///
 /// It stops, and its tracks end, when the last handle is dropped: keep one as long as the tracks shall play.
+///
+/// ```no_run
+/// # async fn play() -> Result<(), Box<dyn std::error::Error>> {
+/// use rtcast_media::MediaPlayer;
+///
+/// let player = MediaPlayer::open("foo.mp4").await?;
+/// println!("{}, {}", player.info(), player.plan());
+/// let (pictures, sound) = (player.video()?, player.audio()?);
+/// // Add the tracks to any number of peer connections, then:
+/// player.ended().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MediaPlayer {
     shared: Arc<Shared>,
@@ -44,6 +58,7 @@ pub struct PlayerBuilder {
     looping: bool,
     codec: CodecPolicy,
     bitrate: Option<Bitrate>,
+    live: bool,
 }
 
 /// What a source is. Its display is one line: `1280x720 30 fps H.264 High · AAC 48 kHz stereo · 12:41`.
@@ -162,15 +177,24 @@ impl PlayerBuilder {
         self
     }
 
+    /// Whether the source goes on by itself, watched or not, so that what nobody takes is stale. Default: no, but for
+    /// cameras and for URLs other than those of HTTP.
+    #[must_use]
+    pub const fn live(mut self, live: bool) -> Self {
+        self.live = live;
+        self
+    }
+
     /// Opens whatever [`Source::parse`] understands: a file, standard input as `-`, a URL, a device. What is not built
     /// in is decoded by the `ffmpeg` program, if there is one.
-    pub async fn open(self, path: impl AsRef<Path>) -> Result<MediaPlayer, MediaError> {
+    pub async fn open(mut self, path: impl AsRef<Path>) -> Result<MediaPlayer, MediaError> {
         let path = path.as_ref();
         // A name that is no text can only be a path.
         let source = path.to_str().map_or_else(|| Source::Path(path.to_owned()), Source::parse);
         let name = source.to_string();
         let opening = tokio::task::spawn_blocking(move || {
             let (demuxer, plan) = open::open(&source, self.codec, self.bitrate)?;
+            self.live |= open::is_live(&source);
             self.start(demuxer, plan, &name)
         });
         opening.await.unwrap_or_else(|error| {
@@ -200,7 +224,8 @@ impl PlayerBuilder {
             clock: Arc::new(Clock::new()),
             bitrate: Arc::new(AtomicU64::new(bitrate.unwrap_or_default().as_bps())),
         });
-        let (engine, [video, audio]) = Engine::new(demuxer, &plan, self.looping, Arc::clone(&control))?;
+        let settings = Settings { name: name.to_owned(), looping: self.looping, live: self.live };
+        let (engine, [video, audio]) = Engine::new(demuxer, &plan, settings, Arc::clone(&control))?;
         let (sender, ended) = watch::channel(None);
         let body = move || {
             let result = engine.run();

@@ -35,6 +35,16 @@ pub(super) fn open(
     Ok((demuxer, plan))
 }
 
+/// Whether a source goes on by itself, so that what nobody takes is stale: cameras and the like. What is fetched by HTTP
+/// waits, as does a generator.
+pub(super) fn is_live(source: &Source) -> bool {
+    match source {
+        Source::Url(url) => !["http:", "https:", "file:"].iter().any(|scheme| url.starts_with(scheme)),
+        Source::Device { format, .. } => format != "lavfi",
+        _ => false,
+    }
+}
+
 /// The kinds whose first stream has no built-in decoder.
 fn refused_streams(streams: &[StreamInfo]) -> Vec<MediaKind> {
     let first = |kind| streams.iter().find(|stream| stream.kind == kind);
@@ -86,4 +96,23 @@ fn refused_packets(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<Vec<MediaKi
     refused.dedup();
     demuxer.rewind()?;
     Ok(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cameras_are_live_and_files_wait() {
+        for (text, live) in [
+            ("film.mp4", false),
+            ("-", false),
+            ("https://example.org/film.mp4", false),
+            ("lavfi:testsrc2", false),
+            ("rtsp://camera/1", true),
+            ("/dev/video0", true),
+        ] {
+            assert_eq!(is_live(&Source::parse(text)), live, "{text}");
+        }
+    }
 }

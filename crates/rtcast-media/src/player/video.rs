@@ -333,7 +333,8 @@ impl KeyframeRequests {
     }
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, MediaError> {
+/// Starts a thread of this name.
+pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, MediaError> {
     let error = |error| MediaError::Io { source_name: format!("the thread {name}"), error };
     thread::Builder::new().name(name.into()).spawn(body).map_err(error)
 }
