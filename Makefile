@@ -32,7 +32,7 @@ test-rust: ## the Rust tests and the examples in the documentation
 test-browser: ## the page in headless Chromium and Firefox
 	cargo build --package rtcast-cli --locked
 	tests/media.sh
-	cd tests && node --test --test-concurrency=1 browser/
+	cd tests && node --test --test-concurrency=1 browser/*.test.mjs
 
 test-aiortc: ## aiortc against the server, as offerer and as answerer
 	cargo build --package rtcast-cli --locked

@@ -99,6 +99,7 @@ class Session {
       throw Object.assign(new Error(sentence(problem.detail || `the server answered ${response.status}`)), { hint: sentence(problem.hint || '') });
     }
     this.resource = new URL(response.headers.get('Location'), response.url);
+    const entityTag = response.headers.get('ETag') || '*';
     if (this.ended) {
       this.leave();
       return;
@@ -110,7 +111,7 @@ class Session {
       if (!lines.length) return;
       fetch(this.resource, {
         method: 'PATCH',
-        headers: { 'Content-Type': 'application/trickle-ice-sdpfrag' },
+        headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': entityTag },
         body: `${ufrag}\r\n${pwd}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n${lines.join('')}`,
       }).catch(() => {});
     };

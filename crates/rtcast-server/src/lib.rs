@@ -1,1 +1,36 @@
-//! placeholder
+//! The HTTP face of rtcast: the player page, WebSocket signalling and WHEP on one TCP port, all media on the UDP port of the
+//! same number.
+//!
+//! ```no_run
+//! # async fn example(video: rtcast::MediaStreamTrack) -> Result<(), Box<dyn std::error::Error>> {
+//! use rtcast_server::{Server, Stream};
+//!
+//! let server = Server::builder().stream("foo", Stream::new().track(video)).bind("0.0.0.0:8080".parse()?).await?;
+//! println!("http://localhost:{}/foo", server.local_address().port());
+//! # server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod event;
+mod listen;
+mod message;
+mod negotiation;
+mod pages;
+mod problem;
+mod router;
+mod sdpfrag;
+mod server;
+mod shared;
+mod stream;
+mod viewer;
+mod websocket;
+mod whep;
+
+pub use error::ServerError;
+pub use event::{LeaveReason, ServerEvent, Signalling, ViewerId};
+pub use server::{Server, ServerBuilder, ServerStats};
+pub use stream::Stream;

@@ -1,0 +1,153 @@
+//! What may be typed.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rtcast::Bitrate;
+
+/// Streams video and audio by WebRTC to any browser.
+#[derive(Debug, Parser)]
+#[command(name = "rtcast", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log to standard error: error, warn, info, debug, trace, or a filter such as rtcast_server=debug
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stream a film, standard input or a test pattern; prints the address to open in a browser
+    Stream(StreamOptions),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  rtcast stream                        a test pattern, to see that it works
+  rtcast stream foo.mp4                a film, over and over
+  rtcast stream foo.mp4 --no-loop      a film, once
+  ffmpeg … -f matroska - | rtcast stream -
+  rtcast stream foo.mp4 --json | jq    events for programs
+
+Exit codes: 0 ended well, 1 failed, 2 bad usage.")]
+pub(crate) struct StreamOptions {
+    /// A file, or - for standard input; without it, a moving test pattern with a tone
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+
+    /// Print events as JSON, one object a line, even on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Where to listen, by TCP for the page and by UDP for media; if the port is taken, the next free one is used
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8080", value_parser = listen_address)]
+    pub(crate) listen: SocketAddr,
+
+    /// The last part of the address; by default made from the source's name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Start again at the end [default for files]
+    #[arg(long = "loop", overrides_with = "no_loop")]
+    pub(crate) repeat: bool,
+
+    /// End with the source
+    #[arg(long, overrides_with = "repeat")]
+    pub(crate) no_loop: bool,
+
+    /// What viewers are sent: auto passes through what each can play, copy never encodes, vp8 and h264 always do
+    #[arg(long, value_enum, default_value_t = CodecChoice::Auto)]
+    pub(crate) codec: CodecChoice,
+
+    /// The bitrate of what is encoded, such as 2500k or 4M; by default chosen by the picture's size
+    #[arg(long, value_name = "BITS/S", value_parser = bitrate)]
+    pub(crate) bitrate: Option<Bitrate>,
+
+    /// Open the page in this machine's browser
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// Show a QR code of the address [default on a terminal, if the network can reach it]
+    #[arg(long, overrides_with = "no_qr")]
+    pub(crate) qr: bool,
+
+    /// Show no QR code
+    #[arg(long, overrides_with = "qr")]
+    pub(crate) no_qr: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodecChoice {
+    /// Pass through what the viewer can play, encode the rest
+    Auto,
+    /// Never encode video
+    Copy,
+    /// Always encode VP8
+    Vp8,
+    /// Always encode H.264
+    H264,
+}
+
+/// `ADDR:PORT`, `:PORT` or `PORT`.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    }
+    Err("expected an address and a port, such as 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080".into())
+}
+
+/// Bits per second, with `k` or `M`.
+fn bitrate(text: &str) -> Result<Bitrate, String> {
+    let (number, factor) = match text.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1e3),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1.0), |number| (number, 1e6)),
+    };
+    let bits = number.trim().parse::<f64>().map_err(|_| "expected a number such as 2500k or 4M".to_string())? * factor;
+    // Below this no codec makes a picture, above it no viewer follows.
+    if (10e3..=1e9).contains(&bits) {
+        Ok(Bitrate::from_bps(bits as u64))
+    } else {
+        Err("expected something between 10k and 1000M".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_and_bitrates() {
+        assert_eq!(listen_address("8081"), listen_address("0.0.0.0:8081"));
+        assert_eq!(listen_address(":8081"), listen_address("8081"));
+        assert!(listen_address("[::1]:0").is_ok());
+        assert!(listen_address("localhost").is_err());
+        assert_eq!(bitrate("2500k"), Ok(Bitrate::from_kbps(2500)));
+        assert_eq!(bitrate("2.5M"), Ok(Bitrate::from_kbps(2500)));
+        assert_eq!(bitrate("300000"), Ok(Bitrate::from_kbps(300)));
+        for wrong in ["", "k", "4G", "-1M", "NaN", "inf", "1", "1e30"] {
+            assert!(bitrate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_opposites_counts() {
+        let parse = |arguments: &[&str]| {
+            let Command::Stream(options) = Arguments::try_parse_from(arguments).unwrap().command;
+            (options.repeat, options.no_loop)
+        };
+        assert_eq!(parse(&["rtcast", "stream", "--loop", "--no-loop"]), (false, true));
+        assert_eq!(parse(&["rtcast", "stream", "--no-loop", "--loop"]), (true, false));
+    }
+}

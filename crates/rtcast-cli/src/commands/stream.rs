@@ -1,0 +1,317 @@
+//! `rtcast stream`: a source to any number of browsers.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rtcast::MediaError;
+use rtcast::media::pattern::PatternOptions;
+use rtcast::media::{CodecPolicy, MediaPlayer};
+use rtcast_server::{Server, ServerError, ServerEvent, ServerStats, Stream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::arguments::{CodecChoice, StreamOptions};
+use crate::failure::Failure;
+use crate::network::Addresses;
+use crate::output::{Figures, Output, Ready};
+use crate::usage::Usage;
+
+/// How long what was sent last may travel before the goodbye, when the source has ended.
+const LAST_FRAMES: Duration = Duration::from_millis(500);
+const LONGEST_NAME: usize = 64;
+
+/// Streams until the source ends or somebody presses Ctrl-C.
+pub(crate) async fn run(options: StreamOptions) -> Result<(), Failure> {
+    let output = Output::choose(options.json);
+    match stream(&options, &output).await {
+        Ok(()) => Ok(()),
+        Err(Stop::Failure(failure)) => {
+            let _ = output.failed(&failure);
+            Err(failure)
+        }
+        // Whoever read our output has gone, as `head` does: that is no failure.
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Stop::Output(error)) => {
+            Err(Failure::failed(format!("standard output cannot be written: {error}"), "check where it leads"))
+        }
+    }
+}
+
+/// Why it ended before its time.
+enum Stop {
+    Failure(Failure),
+    Output(io::Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
+    let mut interrupted = Interrupt::new()?;
+    let title = title(options.source.as_deref());
+    output.starting(&title)?;
+    let player = tokio::select! {
+        player = open(options) => player?,
+        () = interrupted.wait() => {
+            output.ended("interrupted", Duration::ZERO, 0)?;
+            return Ok(());
+        }
+    };
+    let name = options.name.clone().unwrap_or_else(|| name_of(&title));
+    let description = player.info().to_string();
+    let mut tracks = Stream::new().title(title.clone()).description(description.clone());
+    for track in [player.video(), player.audio()].into_iter().flatten() {
+        tracks = tracks.track(track);
+    }
+    let server =
+        Server::builder().stream(name.clone(), tracks).bind(options.listen).await.map_err(|error| refused(&error))?;
+    let mut events = server.events();
+    let mut reporter = Reporter::new();
+
+    let addresses = Addresses::of(server.local_address());
+    let port = server.local_address().port();
+    let asked = options.listen.port();
+    output.ready(&Ready {
+        title: &title,
+        description: &description,
+        plan: (player.plan().to_string(), serde_json::to_value(player.plan()).unwrap_or_default()),
+        name: &name,
+        addresses: &addresses,
+        port_note: (asked != 0 && asked != port).then(|| format!("port {asked} is taken, so this is port {port}")),
+        qr: !options.no_qr && (options.qr || !addresses.network.is_empty()),
+    })?;
+    if options.open {
+        open_browser(&format!("{}/{name}", addresses.local.as_deref().unwrap_or(addresses.best())));
+    }
+
+    let mut every_second = interval_at(reporter.started + Duration::from_secs(1), Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut source = std::pin::pin!(player.ended());
+    let result = loop {
+        let written = tokio::select! {
+            biased;
+            () = interrupted.wait() => break Ok("interrupted"),
+            ended = &mut source => {
+                tokio::time::sleep(LAST_FRAMES).await;
+                break match ended {
+                    Ok(()) => Ok("source"),
+                    Err(error) => Err(Stop::Failure(media_failure(&error))),
+                };
+            }
+            event = events.recv() => match event {
+                Ok(event) => output.viewer(&event, server.viewers()),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "too many viewers came and went to tell of each");
+                    Ok(())
+                }
+                Err(RecvError::Closed) => break Ok("interrupted"),
+            },
+            _ = every_second.tick() => output.figures(&reporter.figures(server.stats().await)),
+        };
+        if let Err(error) = written {
+            break Err(Stop::Output(error));
+        }
+    };
+
+    let running = reporter.started.elapsed();
+    let viewers = server.viewers();
+    tokio::select! {
+        () = server.shutdown() => {}
+        () = interrupted.wait() => {}
+    }
+    // Those who were sent away have left, too.
+    while let Ok(event @ ServerEvent::ViewerLeft { .. }) = events.try_recv() {
+        output.viewer(&event, 0)?;
+    }
+    let reason = result?;
+    Ok(output.ended(reason, running, viewers)?)
+}
+
+/// Opens the source that was asked for.
+async fn open(options: &StreamOptions) -> Result<MediaPlayer, Failure> {
+    let policy = match options.codec {
+        CodecChoice::Auto => CodecPolicy::Auto,
+        CodecChoice::Copy => CodecPolicy::Copy,
+        CodecChoice::Vp8 => CodecPolicy::Vp8,
+        CodecChoice::H264 => CodecPolicy::H264,
+    };
+    let mut builder = MediaPlayer::builder().codec(policy).looping(!options.no_loop);
+    if let Some(bitrate) = options.bitrate {
+        builder = builder.bitrate(bitrate);
+    }
+    let player = match options.source.as_deref() {
+        None => builder.test_pattern(PatternOptions::default()),
+        Some(path) => builder.open(path).await,
+    };
+    player.map_err(|error| media_failure(&error))
+}
+
+fn media_failure(error: &MediaError) -> Failure {
+    match error {
+        // Its words end with the hint; here that has a line of its own.
+        MediaError::Unsupported { what, hint } => Failure::failed(format!("{what} is not supported"), hint.clone()),
+        MediaError::Io { .. } => Failure::failed(error.to_string(), "check the path, and whether you may read it"),
+        MediaError::NoSuchStream { .. } => Failure::failed(error.to_string(), "choose a file with pictures or sound"),
+        MediaError::Invalid { .. } => {
+            Failure::failed(error.to_string(), "see whether another player shows it; a download may be incomplete")
+        }
+        _ => Failure::failed(error.to_string(), ""),
+    }
+}
+
+fn refused(error: &ServerError) -> Failure {
+    match error {
+        ServerError::Name { .. } | ServerError::DuplicateName { .. } => {
+            Failure::usage(error.to_string(), format!("--name: {}", error.hint()))
+        }
+        _ => Failure::failed(error.to_string(), format!("--listen: {}", error.hint())),
+    }
+}
+
+/// What people call the source.
+fn title(source: Option<&str>) -> String {
+    match source {
+        None => "test pattern".into(),
+        Some("-") => "standard input".into(),
+        Some(path) => {
+            Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+        }
+    }
+}
+
+/// The last part of the address: the title without its extension, of the characters that an address may have.
+fn name_of(title: &str) -> String {
+    let stem = title.rsplit_once('.').map_or(title, |(stem, _)| stem);
+    let mut name = String::new();
+    for character in stem.chars() {
+        match character {
+            _ if name.len() >= LONGEST_NAME => break,
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' => name.push(character),
+            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
+            _ => {}
+        }
+    }
+    let name = name.trim_matches(['-', '.']);
+    match name {
+        "" => "stream".into(),
+        // These paths are the server's own.
+        "api" | "assets" => format!("{name}-1"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Opens a page without waiting for the browser, or says why not.
+fn open_browser(url: &str) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let started =
+        Command::new(program).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    match started {
+        Ok(mut child) => {
+            // A thread waits for it, so that it does not stay behind as a zombie.
+            std::thread::spawn(move || child.wait());
+        }
+        Err(error) => tracing::warn!(%error, program, "the browser cannot be opened"),
+    }
+}
+
+/// Ctrl-C, or the request to end that a service manager sends.
+struct Interrupt {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Interrupt {
+    #[cfg(unix)]
+    fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let watch = |kind| {
+            signal(kind).map_err(|error| Failure::failed(format!("signals cannot be watched: {error}"), "try again"))
+        };
+        Ok(Self { terminate: watch(SignalKind::terminate())?, interrupt: watch(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn wait(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Turns totals into rates.
+struct Reporter {
+    started: Instant,
+    at: Instant,
+    last: ServerStats,
+    usage: Usage,
+}
+
+impl Reporter {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { started: now, at: now, last: ServerStats::default(), usage: Usage::new() }
+    }
+
+    fn figures(&mut self, stats: ServerStats) -> Figures {
+        let seconds = self.at.elapsed().as_secs_f64().max(1e-3);
+        let viewers = stats.viewers.max(1) as f64;
+        let figures = Figures {
+            running: self.started.elapsed(),
+            bits_per_second: stats.bytes_sent.saturating_sub(self.last.bytes_sent) as f64 * 8.0 / seconds,
+            frames_per_second: stats.frames_sent.saturating_sub(self.last.frames_sent) as f64 / seconds / viewers,
+            cpu: self.usage.percent(),
+            stats: stats.clone(),
+        };
+        self.at = Instant::now();
+        self.last = stats;
+        figures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_into_an_address() {
+        let cases = [
+            ("foo.mp4", "foo"),
+            ("My Film (2024).final.mkv", "My-Film-2024-.final"),
+            ("Ünïcode.webm", "n-code"),
+            ("日本.mp4", "stream"),
+            (".mp4", "stream"),
+            ("api.mp4", "api-1"),
+            ("test pattern", "test-pattern"),
+        ];
+        for (title, name) in cases {
+            assert_eq!(name_of(title), name, "{title}");
+        }
+        assert_eq!(name_of(&"x".repeat(200)).len(), LONGEST_NAME);
+    }
+}

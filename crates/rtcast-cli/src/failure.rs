@@ -1,0 +1,35 @@
+//! Why a command failed, and the exit code that tells it.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// A failure: what happened and why, and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) hint: String,
+    usage: bool,
+}
+
+impl Failure {
+    /// Something did not work; exit code 1.
+    pub(crate) fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into(), usage: false }
+    }
+
+    /// The command was given something that it cannot mean; exit code 2.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { usage: true, ..Self::failed(message, hint) }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.usage { 2 } else { 1 })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.message)?;
+        if self.hint.is_empty() { Ok(()) } else { writeln!(f, "hint: {}", self.hint) }
+    }
+}

@@ -1,0 +1,92 @@
+//! `application/trickle-ice-sdpfrag`, RFC 8840 §9.
+
+/// What one fragment says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SdpFragment {
+    /// The credentials that it belongs to.
+    pub(crate) ufrag: Option<String>,
+    pub(crate) pwd: Option<String>,
+    /// Candidates with the `a=mid` before them, in their order.
+    pub(crate) candidates: Vec<FragmentCandidate>,
+    /// Whether no more candidates follow.
+    pub(crate) end_of_candidates: bool,
+}
+
+/// One candidate of a fragment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FragmentCandidate {
+    pub(crate) candidate: String,
+    pub(crate) mid: Option<String>,
+}
+
+impl SdpFragment {
+    /// Reads a fragment. An error names the line by its number.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut fragment = Self::default();
+        let mut mid = None;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim_end();
+            if line.is_empty() {
+                continue;
+            }
+            let number = index + 1;
+            // RFC 8840 §9.2: only attributes and pseudo m-lines.
+            if line.starts_with("m=") {
+                mid = None;
+                continue;
+            }
+            let Some(attribute) = line.strip_prefix("a=") else {
+                let shown: String = line.chars().take(80).collect();
+                return Err(format!("line {number} is neither an attribute nor an m-line: {shown:?}"));
+            };
+            match attribute.split_once(':') {
+                Some(("ice-ufrag", value)) => set(&mut fragment.ufrag, value, "ice-ufrag", number)?,
+                Some(("ice-pwd", value)) => set(&mut fragment.pwd, value, "ice-pwd", number)?,
+                Some(("mid", value)) => mid = Some(value.to_owned()),
+                Some(("candidate", _)) => {
+                    fragment.candidates.push(FragmentCandidate { candidate: attribute.to_owned(), mid: mid.clone() });
+                }
+                None if attribute == "end-of-candidates" => fragment.end_of_candidates = true,
+                // RFC 8840 §9.2: unknown attributes are ignored.
+                _ => {}
+            }
+        }
+        Ok(fragment)
+    }
+}
+
+/// Credentials may be repeated on each level, but must not differ: all media is bundled.
+fn set(slot: &mut Option<String>, value: &str, name: &str, number: usize) -> Result<(), String> {
+    match slot {
+        Some(known) if known != value => Err(format!("line {number} gives a second, different {name}")),
+        _ => {
+            *slot = Some(value.to_owned());
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_as_browsers_clients_send_it() {
+        let text = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
+                    a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\n\
+                    a=end-of-candidates\r\n";
+        let fragment = SdpFragment::parse(text).unwrap();
+        assert_eq!(fragment.ufrag.as_deref(), Some("EsAw"));
+        assert_eq!(fragment.candidates.len(), 1);
+        assert_eq!(fragment.candidates[0].mid.as_deref(), Some("0"));
+        assert!(fragment.candidates[0].candidate.starts_with("candidate:1387637174 1 udp"));
+        assert!(fragment.end_of_candidates);
+    }
+
+    #[test]
+    fn what_is_no_fragment_is_refused_with_its_line() {
+        assert!(SdpFragment::parse("a=mid:0\r\n{\"candidate\":1}").unwrap_err().contains("line 2"));
+        assert!(SdpFragment::parse("a=ice-ufrag:a\na=ice-ufrag:b").unwrap_err().contains("different"));
+        assert_eq!(SdpFragment::parse("").unwrap(), SdpFragment::default());
+    }
+}

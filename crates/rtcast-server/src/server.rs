@@ -1,0 +1,182 @@
+//! The server: what it streams, where it listens, and how it stops.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rtcast::{ConnectionStats, MediaKind};
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::error::ServerError;
+use crate::event::ServerEvent;
+use crate::listen::{BoundedListener, listen};
+use crate::router::router;
+use crate::shared::{Shared, stopped};
+use crate::stream::Stream;
+
+/// How long each step of stopping may take; together they stay below a second.
+const FAREWELL: Duration = Duration::from_millis(500);
+const ENDPOINT_CLOSE: Duration = Duration::from_millis(250);
+const HTTP_CLOSE: Duration = Duration::from_millis(100);
+
+/// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye to the viewers first.
+pub struct Server {
+    shared: Arc<Shared>,
+    local_address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// Totals since the start, and the state of the network to those who watch now.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Viewers whose connection stands.
+    pub viewers: usize,
+    /// RTP packets sent to all viewers, those who are gone included.
+    pub packets_sent: u64,
+    /// Bytes of RTP payload in these packets, without headers.
+    pub bytes_sent: u64,
+    /// Encoded video frames in these packets.
+    pub frames_sent: u64,
+    /// The share of packets that the viewers lately reported lost, 0.0 to 1.0, the mean of all their streams.
+    pub fraction_lost: f64,
+    /// The median of the viewers' round-trip times, `None` before the first report.
+    pub round_trip_time: Option<Duration>,
+}
+
+impl ServerStats {
+    /// Adds what one viewer was sent.
+    pub(crate) fn add(&mut self, connection: &ConnectionStats) {
+        for sender in &connection.senders {
+            self.packets_sent += sender.stats.packets_sent;
+            self.bytes_sent += sender.stats.bytes_sent;
+            if sender.codec.is_some_and(|codec| codec.kind() == MediaKind::Video) {
+                self.frames_sent += sender.stats.frames_sent;
+            }
+        }
+    }
+}
+
+impl Server {
+    /// A server to be set up.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder { streams: Vec::new(), viewers: 10_000, shards: None }
+    }
+
+    /// Where it listens, by TCP for HTTP and by UDP for media. The port may be a later one than asked for.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// How many viewers' connections stand.
+    pub fn viewers(&self) -> usize {
+        self.shared.viewers()
+    }
+
+    /// What happens to the viewers from now on. An observer that lags more than 1,024 events behind misses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<ServerEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// Totals since the start, and the state of the network to those who watch now.
+    pub async fn stats(&self) -> ServerStats {
+        self.shared.stats().await
+    }
+
+    /// Adds a stream while the server runs.
+    ///
+    /// # Errors
+    /// [`ServerError::Name`] and [`ServerError::DuplicateName`].
+    pub fn add_stream(&self, name: &str, stream: Stream) -> Result<(), ServerError> {
+        self.shared.add_stream(name, stream)
+    }
+
+    /// Takes a stream off the list; those who watch it go on. Returns whether there was one of that name.
+    pub fn remove_stream(&self, name: &str) -> bool {
+        self.shared.remove_stream(name)
+    }
+
+    /// Says goodbye to every viewer, by signalling, RTCP BYE and the close of DTLS, and stops. Ends within a second.
+    pub async fn shutdown(mut self) {
+        self.shared.stopping.send_replace(true);
+        if timeout(FAREWELL, self.shared.empty()).await.is_err() {
+            tracing::warn!("some viewers did not take the farewell in time");
+        }
+        if timeout(ENDPOINT_CLOSE, self.shared.endpoint.close()).await.is_err() {
+            tracing::warn!("the media endpoint did not close in time");
+        }
+        let _ = timeout(HTTP_CLOSE, &mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.send_replace(true);
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_address", &self.local_address).finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`Server`].
+#[derive(Debug)]
+pub struct ServerBuilder {
+    streams: Vec<(String, Stream)>,
+    viewers: usize,
+    shards: Option<usize>,
+}
+
+impl ServerBuilder {
+    /// Adds a stream under a name, which is its path: letters, digits, `-`, `_` and `.`, at most 64.
+    #[must_use]
+    pub fn stream(mut self, name: impl Into<String>, stream: Stream) -> Self {
+        self.streams.push((name.into(), stream));
+        self
+    }
+
+    /// How many viewers may watch at a time, 10,000 by default. Further ones are refused.
+    #[must_use]
+    pub fn viewers(mut self, limit: usize) -> Self {
+        self.viewers = limit;
+        self
+    }
+
+    /// How many threads carry media. Default: as many as the endpoint finds right for this machine.
+    #[must_use]
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Listens and serves. If the port is taken, by TCP or UDP, the next one that is free for both is used; port 0 is any
+    /// free one.
+    ///
+    /// # Errors
+    /// Every variant of [`ServerError`].
+    pub async fn bind(self, address: SocketAddr) -> Result<Server, ServerError> {
+        let (listener, endpoint) = listen(address, self.shards).await?;
+        let local_address = listener.local_addr().map_err(|error| ServerError::Bind { address, error })?;
+        let shared = Arc::new(Shared::new(endpoint, self.viewers));
+        for (name, stream) in self.streams {
+            shared.add_stream(&name, stream)?;
+        }
+        let service = router(shared.clone()).into_make_service_with_connect_info::<crate::listen::ClientAddress>();
+        let mut stopping = shared.stopping.subscribe();
+        let task = tokio::spawn(async move {
+            let stopped = async move { stopped(&mut stopping).await };
+            if let Err(error) =
+                axum::serve(BoundedListener::new(listener), service).with_graceful_shutdown(stopped).await
+            {
+                tracing::error!(%error, "serving HTTP ended");
+            }
+        });
+        Ok(Server { shared, local_address, task })
+    }
+}

@@ -1,0 +1,78 @@
+//! A stream: tracks under a name.
+
+use rtcast::MediaStreamTrack;
+
+use crate::error::ServerError;
+
+/// The first path segments that belong to the server itself.
+const RESERVED: [&str; 3] = ["api", "assets", "favicon.ico"];
+const LONGEST_NAME: usize = 64;
+
+/// What is streamed under one name: its tracks, and what the list of streams says of it.
+#[derive(Debug, Clone, Default)]
+pub struct Stream {
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) tracks: Vec<MediaStreamTrack>,
+}
+
+impl Stream {
+    /// A stream without tracks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a track that every viewer is sent. A viewer that does not ask for its kind gets the others.
+    #[must_use]
+    pub fn track(mut self, track: MediaStreamTrack) -> Self {
+        self.tracks.push(track);
+        self
+    }
+
+    /// What people call it, such as the file's name. Default: the stream's name.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// A line about it, such as its resolution and codecs.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+}
+
+/// Refuses names that could not stand as the first segment of a path.
+pub(crate) fn check_name(name: &str) -> Result<(), ServerError> {
+    let refuse = |reason| Err(ServerError::Name { name: name.into(), reason });
+    if name.is_empty() {
+        return refuse("it is empty");
+    }
+    if name.len() > LONGEST_NAME {
+        return refuse("it is too long");
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return refuse("it has other characters than letters, digits, '-', '_' and '.'");
+    }
+    if name.bytes().all(|byte| byte == b'.') || RESERVED.contains(&name) {
+        return refuse("the server itself uses it");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_break_an_address_are_refused() {
+        for name in ["", "a/b", "a b", "..", "api", "assets", "ä", "a?b", "a#b", &"x".repeat(65)] {
+            assert!(matches!(check_name(name), Err(ServerError::Name { .. })), "{name}");
+        }
+        for name in ["foo", "foo.mp4", "a-b_c", "API", &"x".repeat(64)] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One viewer: its peer connection from admission to farewell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rtcast::{Configuration, EventStream, IceCandidate, PeerConnection, PeerConnectionEvent, PeerConnectionState};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
+
+use crate::event::{LeaveReason, ServerEvent, Signalling, ViewerId};
+use crate::message::ErrorObject;
+use crate::shared::{Member, Shared};
+
+/// How long a viewer may take from its offer to a standing connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// How long the farewell to one viewer may take.
+const CLOSE_LIMIT: Duration = Duration::from_millis(400);
+
+/// A viewer. Dropping it ends the connection without a farewell; [`Viewer::leave`] says goodbye.
+pub(crate) struct Viewer {
+    pub(crate) connection: PeerConnection,
+    events: EventStream,
+    membership: Membership,
+    deadline: Option<Instant>,
+}
+
+/// What concerns the signalling of a viewer.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A candidate of ours, or their end.
+    Candidate(Option<IceCandidate>),
+    /// The connection is over.
+    Ended(LeaveReason),
+}
+
+impl Viewer {
+    /// Admits a viewer to a stream: a new peer connection with the stream's tracks.
+    pub(crate) async fn admit(
+        shared: &Arc<Shared>,
+        name: &str,
+        signalling: Signalling,
+        address: SocketAddr,
+    ) -> Result<Self, ErrorObject> {
+        let Some((name, stream)) = shared.stream(name) else {
+            let message = format!("there is no stream named {name:?}");
+            return Err(ErrorObject::new("NotFoundError", message, "/api/streams lists the streams"));
+        };
+        let Some(place) = shared.place() else {
+            let message = "the server has as many viewers as it may have";
+            return Err(ErrorObject::new("QuotaExceededError", message, "try again when one has left"));
+        };
+        let connection = PeerConnection::new(Configuration::on(&shared.endpoint)).await?;
+        let events = connection.events();
+        for track in &stream.tracks {
+            connection.add_track(track.clone()).await?;
+        }
+        let membership = Membership {
+            shared: shared.clone(),
+            id: shared.next_viewer(),
+            stream: name,
+            signalling,
+            address,
+            joined: None,
+            reason: LeaveReason::Failed,
+            _place: place,
+        };
+        Ok(Self { connection, events, membership, deadline: Some(Instant::now() + CONNECT_LIMIT) })
+    }
+
+    /// Waits for what concerns the signalling. Safe to cancel. Must not be called again after [`Happening::Ended`].
+    pub(crate) async fn next(&mut self) -> Happening {
+        loop {
+            let event = match self.deadline {
+                Some(deadline) => tokio::select! {
+                    event = self.events.recv() => event,
+                    () = tokio::time::sleep_until(deadline) => return Happening::Ended(LeaveReason::Failed),
+                },
+                None => self.events.recv().await,
+            };
+            match event {
+                Some(PeerConnectionEvent::IceCandidate(candidate)) => return Happening::Candidate(candidate),
+                Some(PeerConnectionEvent::ConnectionStateChange(state)) => match state {
+                    PeerConnectionState::Connected => {
+                        self.deadline = None;
+                        self.membership.join(&self.connection);
+                    }
+                    PeerConnectionState::Failed => return Happening::Ended(LeaveReason::Failed),
+                    PeerConnectionState::Closed => return Happening::Ended(LeaveReason::Bye),
+                    _ => {}
+                },
+                Some(_) => {}
+                None => return Happening::Ended(LeaveReason::Bye),
+            }
+        }
+    }
+
+    /// Says goodbye over the connection and takes the viewer off the list.
+    pub(crate) async fn leave(mut self, reason: LeaveReason) {
+        self.membership.reason = reason;
+        self.membership.shared.refresh(self.membership.id, &self.connection).await;
+        if timeout(CLOSE_LIMIT, self.connection.close()).await.is_err() {
+            tracing::warn!(viewer = self.membership.id.0, "the farewell took too long");
+        }
+    }
+}
+
+/// Keeps the list of viewers true: whoever is dropped is off it.
+struct Membership {
+    shared: Arc<Shared>,
+    id: ViewerId,
+    stream: Arc<str>,
+    signalling: Signalling,
+    address: SocketAddr,
+    joined: Option<Instant>,
+    reason: LeaveReason,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Membership {
+    fn join(&mut self, connection: &PeerConnection) {
+        if self.joined.is_some() {
+            return;
+        }
+        self.joined = Some(Instant::now());
+        self.shared.join(
+            self.id,
+            Member { stream: self.stream.clone(), connection: connection.clone(), last: Default::default() },
+        );
+        self.shared.tell(ServerEvent::ViewerJoined {
+            viewer: self.id,
+            stream: self.stream.clone(),
+            signalling: self.signalling,
+            address: self.address,
+        });
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.shared.part(self.id);
+        if let Some(joined) = self.joined {
+            self.shared.tell(ServerEvent::ViewerLeft {
+                viewer: self.id,
+                stream: self.stream.clone(),
+                reason: self.reason,
+                watched: joined.elapsed(),
+            });
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Signalling over the WebSocket `/{name}/ws`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use rtcast::{IceCandidate, PeerConnection};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::event::{LeaveReason, Signalling};
+use crate::listen::ClientAddress;
+use crate::message::{ErrorObject, Incoming, Outgoing};
+use crate::negotiation::{accept, add_candidate, answer, offer};
+use crate::problem::Problem;
+use crate::shared::{Shared, stopped};
+use crate::viewer::{Happening, Viewer};
+
+/// The longest message that is read; a browser's offer has about 10 kB.
+const MESSAGE_LIMIT: usize = 64 * 1024;
+/// The longest message that is received in order to be refused in words; a longer one ends the WebSocket.
+const RECEIVE_LIMIT: usize = 1024 * 1024;
+/// How often the viewer is pinged, and after what silence it is given up.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+/// How long the viewer may leave what we send unread.
+const SEND_LIMIT: Duration = Duration::from_secs(5);
+/// After so many mistakes the WebSocket is closed.
+const MISTAKES: u32 = 20;
+
+/// Makes the WebSocket of a request.
+pub(crate) async fn upgrade(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    ConnectInfo(ClientAddress(address)): ConnectInfo<ClientAddress>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            return Problem::new(StatusCode::UPGRADE_REQUIRED, format!("this is a WebSocket: {rejection}"))
+                .hint("connect with a WebSocket client, or use WHEP")
+                .header("upgrade", "websocket")
+                .into_response();
+        }
+    };
+    // A browser hides the response to a refused upgrade from its page, so an unknown stream is told of inside.
+    upgrade
+        .max_message_size(RECEIVE_LIMIT)
+        .max_frame_size(RECEIVE_LIMIT)
+        .on_upgrade(move |socket| Conversation { shared, name, address, socket, viewer: None, mistakes: 0 }.run())
+}
+
+/// One WebSocket and the viewer at its other end.
+struct Conversation {
+    shared: Arc<Shared>,
+    name: String,
+    address: SocketAddr,
+    socket: WebSocket,
+    viewer: Option<Viewer>,
+    mistakes: u32,
+}
+
+/// Why the conversation is over, and how the WebSocket is closed.
+struct End {
+    reason: LeaveReason,
+    code: u16,
+    words: &'static str,
+}
+
+impl End {
+    const fn new(reason: LeaveReason, code: u16, words: &'static str) -> Self {
+        Self { reason, code, words }
+    }
+}
+
+impl Conversation {
+    async fn run(mut self) {
+        let end = self.converse().await;
+        let close = Message::Close(Some(CloseFrame { code: end.code, reason: end.words.into() }));
+        let _ = timeout(Duration::from_millis(100), self.socket.send(close)).await;
+        if let Some(viewer) = self.viewer.take() {
+            viewer.leave(end.reason).await;
+        }
+    }
+
+    async fn converse(&mut self) -> End {
+        if self.shared.stream(&self.name).is_none() {
+            let message = format!("there is no stream named {:?}", self.name);
+            let error = ErrorObject::new("NotFoundError", message, "/api/streams lists the streams");
+            let _ = self.send(Outgoing::Error(error)).await;
+            return End::new(LeaveReason::Failed, close_code::POLICY, "no such stream");
+        }
+        let mut stopping = self.shared.stopping.subscribe();
+        let mut ping = interval(PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let step = tokio::select! {
+                message = self.socket.recv() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(message)) => self.receive(message).await,
+                        Some(Err(error)) => {
+                            let message = format!("the message cannot be read: {error}");
+                            let hint = format!("send messages of at most {MESSAGE_LIMIT} bytes");
+                            let _ = self.send(Outgoing::Error(ErrorObject::new("DataError", message, hint))).await;
+                            Err(End::new(LeaveReason::Bye, close_code::POLICY, "unreadable"))
+                        }
+                        None => Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
+                    }
+                }
+                happening = next(&mut self.viewer) => self.happened(happening).await,
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE_LIMIT {
+                        Err(End::new(LeaveReason::Failed, close_code::AWAY, "silent for too long"))
+                    } else {
+                        self.deliver(Message::Ping(Default::default())).await
+                    }
+                }
+                () = stopped(&mut stopping) => {
+                    let _ = timeout(Duration::from_millis(100), self.send(Outgoing::Bye)).await;
+                    Err(End::new(LeaveReason::Shutdown, close_code::AWAY, "the server stops"))
+                }
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn receive(&mut self, message: Message) -> Result<(), End> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => {
+                let hint = r#"send JSON in a text message, such as {"type":"request"}"#;
+                return self.mistake(ErrorObject::new("TypeError", "the message is binary", hint)).await;
+            }
+            Message::Close(_) => return Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+        };
+        if text.len() > MESSAGE_LIMIT {
+            let message = format!("the message has {} bytes, the limit is {MESSAGE_LIMIT}", text.len());
+            return self.mistake(ErrorObject::new("DataError", message, "offer fewer m-lines or codecs")).await;
+        }
+        let result = match Incoming::parse(&text) {
+            Ok(message) => self.act(message).await,
+            Err(error) => Err(Failure::Mistake(error)),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(Failure::Mistake(error)) => self.mistake(error).await,
+            Err(Failure::End(end)) => Err(end),
+        }
+    }
+
+    async fn act(&mut self, message: Incoming) -> Result<(), Failure> {
+        match message {
+            Incoming::Offer { sdp } => {
+                let sdp = match &self.viewer {
+                    Some(viewer) => {
+                        let connection = viewer.connection.clone();
+                        answer(&connection, &sdp).await?
+                    }
+                    // A viewer whose first offer is refused is none, and may try again.
+                    None => {
+                        let viewer = self.admit().await?;
+                        let connection = viewer.connection.clone();
+                        let sdp = answer(&connection, &sdp).await?;
+                        self.viewer = Some(viewer);
+                        sdp
+                    }
+                };
+                self.send(Outgoing::Answer { sdp }).await?;
+            }
+            Incoming::Request => {
+                if self.viewer.is_none() {
+                    self.viewer = Some(self.admit().await?);
+                }
+                let sdp = offer(&self.connection("request")?).await?;
+                self.send(Outgoing::Offer { sdp }).await?;
+            }
+            Incoming::Answer { sdp } => accept(&self.connection("answer")?, &sdp).await?,
+            Incoming::Candidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } => {
+                let candidate = IceCandidate {
+                    candidate: candidate.unwrap_or_default(),
+                    sdp_mid,
+                    sdp_m_line_index,
+                    username_fragment,
+                };
+                add_candidate(&self.connection("candidate")?, candidate).await?;
+            }
+            Incoming::Bye => return Err(Failure::End(End::new(LeaveReason::Bye, close_code::NORMAL, "bye"))),
+            Incoming::Error { error } => {
+                tracing::info!(name = error.name, message = error.message, "a viewer reports an error");
+            }
+        }
+        Ok(())
+    }
+
+    async fn admit(&mut self) -> Result<Viewer, ErrorObject> {
+        Viewer::admit(&self.shared, &self.name, Signalling::WebSocket, self.address).await
+    }
+
+    fn connection(&self, message: &str) -> Result<PeerConnection, ErrorObject> {
+        self.viewer.as_ref().map(|viewer| viewer.connection.clone()).ok_or_else(|| {
+            let hint = r#"send {"type":"offer","sdp":…} or {"type":"request"} first"#;
+            ErrorObject::new("InvalidStateError", format!("there is no connection yet for this {message}"), hint)
+        })
+    }
+
+    async fn happened(&mut self, happening: Happening) -> Result<(), End> {
+        match happening {
+            Happening::Candidate(candidate) => {
+                let message = match candidate {
+                    Some(IceCandidate { candidate, sdp_mid, sdp_m_line_index, .. }) => {
+                        Outgoing::Candidate { candidate, sdp_mid, sdp_m_line_index }
+                    }
+                    None => Outgoing::Candidate { candidate: String::new(), sdp_mid: None, sdp_m_line_index: None },
+                };
+                self.send(message).await
+            }
+            Happening::Ended(reason) => {
+                if reason == LeaveReason::Failed {
+                    let hint = "check that UDP passes between here and there, and connect again";
+                    let error = ErrorObject::new("NetworkError", "the connection failed", hint);
+                    self.send(Outgoing::Error(error)).await?;
+                }
+                self.send(Outgoing::Bye).await?;
+                Err(End::new(reason, close_code::NORMAL, "bye"))
+            }
+        }
+    }
+
+    /// Tells of a mistake; the WebSocket stays open, unless there were too many.
+    async fn mistake(&mut self, error: ErrorObject) -> Result<(), End> {
+        tracing::debug!(name = error.name, message = error.message, "a viewer was refused something");
+        self.send(Outgoing::Error(error)).await?;
+        self.mistakes += 1;
+        if self.mistakes >= MISTAKES {
+            return Err(End::new(LeaveReason::Failed, close_code::POLICY, "too many mistakes"));
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Outgoing) -> Result<(), End> {
+        self.deliver(Message::Text(message.to_json().into())).await
+    }
+
+    async fn deliver(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND_LIMIT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
+            Err(_) => Err(End::new(LeaveReason::Failed, close_code::AWAY, "unread for too long")),
+        }
+    }
+}
+
+/// What stops the handling of a message: a mistake of the viewer, or the end.
+enum Failure {
+    Mistake(ErrorObject),
+    End(End),
+}
+
+impl From<ErrorObject> for Failure {
+    fn from(error: ErrorObject) -> Self {
+        Self::Mistake(error)
+    }
+}
+
+impl From<End> for Failure {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+/// What the viewer's connection has to say; never, while there is none.
+async fn next(viewer: &mut Option<Viewer>) -> Happening {
+    match viewer {
+        Some(viewer) => viewer.next().await,
+        None => std::future::pending().await,
+    }
+}
