@@ -21,6 +21,43 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Stream a film, standard input or a test pattern; prints the address to open in a browser
     Stream(StreamOptions),
+    /// Put a load on a WHEP server and count what arrives
+    Bench(BenchOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchOptions {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Watch a stream many times over: packets, loss, frames and the time to the first picture at each viewer
+    Viewers(ViewersOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ViewersOptions {
+    /// The WHEP endpoint of the stream, such as http://localhost:8080/foo/whep
+    #[arg(long)]
+    pub(crate) url: String,
+
+    /// How many viewers
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) count: u32,
+
+    /// For how long they are counted, once all are connected
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+
+    /// The server's process on this machine, to measure its CPU time and memory as well
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +150,14 @@ fn bitrate(text: &str) -> Result<Bitrate, String> {
         Ok(Bitrate::from_bps(bits as u64))
     } else {
         Err("expected something between 10k and 1000M".into())
+    }
+}
+
+/// A time from a tenth of a second to a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("{text:?} is not a number of seconds from 0.1 to 86400")),
     }
 }
 

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         })?;
         let result = match arguments.command {
             Command::Stream(options) => runtime.block_on(commands::stream::run(options)),
+            Command::Bench(options) => runtime.block_on(commands::bench::run(options)),
         };
         // Reading standard input blocks a thread for as long as nothing comes: do not wait for it.
         runtime.shutdown_background();

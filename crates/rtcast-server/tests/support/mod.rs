@@ -33,7 +33,9 @@ impl Fixture {
         Self::with(|builder| builder).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(rtcast_server::ServerBuilder) -> rtcast_server::ServerBuilder) -> Self {
+    pub(crate) async fn with(
+        change: impl FnOnce(rtcast_server::ServerBuilder) -> rtcast_server::ServerBuilder,
+    ) -> Self {
         let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
         let track = MediaStreamTrack::new(MediaKind::Video, vec![broadcast.clone()]);
         let stream = Stream::new().title("A film").description("in frames").track(track);
@@ -135,7 +137,13 @@ impl Reply {
 }
 
 /// One HTTP request on a connection of its own.
-pub(crate) async fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+pub(crate) async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
         text += &format!("{name}: {value}\r\n");
