@@ -114,12 +114,13 @@ impl Jsep {
         outcome: &mut Outcome,
     ) -> Result<(), DescriptionError> {
         let Some(offer) = self.pending_remote.clone() else { return Err(lost("the peer's offer", self.state)) };
-        let review = self.review(offer.session());
-        for (index, media) in description.session().media.iter().enumerate() {
+        let answer = description.session();
+        for (index, media) in answer.media.iter().enumerate() {
             self.apply_direction(index, media.is_rejected(), media.direction, outcome);
         }
-        if let Some(transport) = self.read_transport(offer.session(), review.tag, SdpType::Offer)? {
-            outcome.negotiated = self.negotiate(description.session(), offer.session(), transport, true);
+        // RFC 9143 §7.3.1: the m-line that stands for the bundle in our answer stands for it in the offer too.
+        if let Some(transport) = self.read_transport(offer.session(), transport_section(answer), SdpType::Offer)? {
+            outcome.negotiated = self.negotiate(answer, offer.session(), transport, true);
         }
         self.finish(outcome, next_state);
         if next_state == SignalingState::Stable {

@@ -91,6 +91,16 @@ fn the_bundle_moves_when_its_first_member_is_stopped_before_the_answer() {
     assert!(answer.session().media[0].is_rejected());
     assert_eq!(outcome.negotiated.unwrap().transport.ice.ufrag, "Hzo6");
 
+    // Stopped between writing the answer and setting it, it stands for the bundle until the next exchange.
+    let mut side = Side::new("callee");
+    side.take(&offer(text.as_str()));
+    let answer = side.jsep.create_answer(&side.transport).unwrap();
+    let audio = side.jsep.transceivers()[0].id();
+    side.jsep.stop(audio).unwrap();
+    let outcome = side.jsep.set_local_description(&answer).unwrap();
+    assert_eq!(outcome.negotiated.unwrap().transport.ice.ufrag, "first");
+    assert!(side.jsep.negotiation_needed());
+
     // If that one lacks an attribute, the answer is refused and nothing has changed.
     let lacking = {
         let second = text.find("m=video").unwrap();
