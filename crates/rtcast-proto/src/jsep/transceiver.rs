@@ -34,7 +34,7 @@ pub struct Transceiver {
     pub(crate) media_line: Option<usize>,
     pub(crate) direction: Direction,
     pub(crate) current_direction: Option<Direction>,
-    /// W3C's [[FiredDirection]]: what the application was last told about the remote track.
+    /// W3C's `FiredDirection`: what the application was last told about the remote track.
     pub(crate) fired_direction: Option<Direction>,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
