@@ -162,6 +162,50 @@ async fn what_can_be_copied_comes_byte_for_byte_and_ends_in_time() {
 }
 
 #[tokio::test]
+async fn copies_are_looped_with_rising_times_and_unchanged() {
+    let file = make(
+        "loop_copy",
+        "film.webm",
+        &[
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=320x180:rate=30:duration=1",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=frequency=440:sample_rate=48000:duration=1",
+            "-c:v",
+            "libvpx",
+            "-b:v",
+            "500k",
+            "-c:a",
+            "libopus",
+        ],
+    );
+    let player = MediaPlayer::builder().looping(true).open(&file).await.expect("a player");
+    assert_eq!(player.plan().to_string(), "video: copy (H.264 on demand) · audio: copy");
+    let track = player.video().expect("pictures");
+    let (vp8, opus) = (rendition(&track, Codec::Vp8), rendition(&player.audio().expect("sound"), Codec::Opus));
+    let time = Duration::from_millis(2_600);
+    let (pictures, sound) = tokio::join!(collect(&vp8, time), collect(&opus, time));
+    let mut demuxer = container::open(&Source::Path(file)).expect("opens");
+    let mut expected = [Vec::new(), Vec::new()];
+    while let Some(packet) = demuxer.next_packet().expect("reads") {
+        if !packet.discard {
+            expected[packet.stream].push(packet.data);
+        }
+    }
+    for (frames, expected, at_least) in [(&pictures, &expected[0], 70), (&sound, &expected[1], 115)] {
+        assert!(frames.len() > at_least, "{} frames in 2.6 s", frames.len());
+        assert_paced(frames, 120);
+        for (index, (_, frame)) in frames.iter().enumerate() {
+            assert!(frame.data == expected[index % expected.len()], "{} {index}", frame.codec);
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_joins_in_the_middle_of_a_long_group_sees_a_picture_soon() {
     let file = make(
         "middle",

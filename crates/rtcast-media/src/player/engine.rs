@@ -157,12 +157,14 @@ impl Engine {
         if let Some(transcoder) = self.video.take().and_then(|video| video.transcoder) {
             transcoder.finish();
         }
-        for broadcast in &self.broadcasts {
-            broadcast.close();
+        if self.is_stopped() {
+            return Ok(());
         }
-        result?;
-        // A thread may have failed while it finished.
-        self.failure.take().or_else(|| self.failures.try_recv().ok()).map_or(Ok(()), Err)
+        // What a thread says for itself tells more than that it has ended. It may have failed while it finished.
+        match (self.failures.try_recv(), self.failure.take()) {
+            (Ok(error), _) => Err(error),
+            (Err(_), failure) => result.and(failure.map_or(Ok(()), Err)),
+        }
     }
 
     fn play(&mut self) -> Result<(), MediaError> {
@@ -310,7 +312,7 @@ impl Engine {
                     && let Some(transcoder) = &mut lane.transcoder
                 {
                     let wanted = lane.encoded.iter().any(|index| self.demand.is_wanted(*index));
-                    transcoder.push(packet, wanted, time.offset(lane.lead));
+                    transcoder.push(packet, wanted, time.offset(lane.lead))?;
                 }
             }
             Task::DecodeAudio(packet) => return self.encode_audio(|transcoder| transcoder.push(&packet)),
@@ -354,6 +356,16 @@ impl Engine {
                 tracing::debug!(%error, "a piece of sound cannot be re-encoded");
                 if self.failed_in_a_row < FAILURES { Ok(()) } else { Err(error) }
             }
+        }
+    }
+}
+
+impl Drop for Engine {
+    /// Ends the tracks, also if the thread panics.
+    fn drop(&mut self) {
+        self.control.clock.stop();
+        for broadcast in &self.broadcasts {
+            broadcast.close();
         }
     }
 }

@@ -95,8 +95,11 @@ impl VideoTranscoder {
     }
 
     /// Takes the next packet, in decoding order. Nothing is decoded unless somebody wants the pictures; when they begin
-    /// to, decoding starts at the last keyframe and showing at `position`.
-    pub(super) fn push(&mut self, packet: Packet, wanted: bool, position: MediaTime) {
+    /// to, decoding starts at the last keyframe and showing at `position`. Fails if a thread has panicked.
+    pub(super) fn push(&mut self, packet: Packet, wanted: bool, position: MediaTime) -> Result<(), MediaError> {
+        if self.decoder.is_finished() {
+            return Err(broken_off());
+        }
         if packet.keyframe {
             self.group.clear();
             self.group_bytes = 0;
@@ -118,6 +121,7 @@ impl VideoTranscoder {
                 }
             }
         }
+        Ok(())
     }
 
     /// The stream begins anew or ends.
@@ -205,7 +209,7 @@ impl Decoder {
             let Some(picture) = picture.scaled(width, height) else { continue };
             let Some(due) = self.surroundings.clock.wait_until(picture.timestamp()) else { return Ok(false) };
             for encoder in &self.encoders {
-                encoder.offer(&picture, due);
+                encoder.offer(&picture, due)?;
             }
         }
         Ok(true)
@@ -248,14 +252,26 @@ impl Encoder {
         Ok(Self { queue, thread, demand })
     }
 
-    /// Hands over a picture if anybody wants it and the encoder keeps up.
-    fn offer(&self, picture: &VideoFrame, at: Instant) {
-        if *self.demand.borrow() > 0
-            && let Err(TrySendError::Full(_)) = self.queue.try_send(Due { picture: picture.clone(), at })
-        {
-            tracing::debug!("the video encoder is too slow: a picture is left out");
+    /// Hands over a picture if anybody wants it and the encoder keeps up. Fails if its thread has ended.
+    fn offer(&self, picture: &VideoFrame, at: Instant) -> Result<(), MediaError> {
+        if *self.demand.borrow() == 0 {
+            return Ok(());
+        }
+        match self.queue.try_send(Due { picture: picture.clone(), at }) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                tracing::debug!("the video encoder is too slow: a picture is left out");
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(broken_off()),
         }
     }
+}
+
+/// What is told of a thread that ended without telling an error of its own.
+fn broken_off() -> MediaError {
+    let reason = "a thread that re-encodes the pictures broke off; it has printed why".into();
+    MediaError::Codec { codec: "video".into(), reason }
 }
 
 fn encode(
