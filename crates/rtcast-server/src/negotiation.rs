@@ -33,7 +33,12 @@ pub(crate) async fn add_candidate(connection: &PeerConnection, candidate: IceCan
 
 impl From<rtcast::Error> for ErrorObject {
     fn from(error: rtcast::Error) -> Self {
-        Self { name: error.name().to_owned(), message: error.to_string(), hint: error.hint().map(Into::into) }
+        let mut message = error.to_string();
+        // The words of some errors end with the hint, which goes by itself here.
+        if let Some(head) = error.hint().and_then(|hint| message.strip_suffix(hint)) {
+            message.truncate(head.trim_end_matches([' ', ';', ':', ',']).len());
+        }
+        Self { name: error.name().to_owned(), message, hint: error.hint().map(Into::into) }
     }
 }
 

@@ -163,7 +163,7 @@ async fn mistakes_are_named_and_the_connection_is_kept() {
     for (wrong, part) in [
         (String::new(), "empty"),
         (json!({"type": "offer", "sdp": sdp}).to_string(), "JSON"),
-        (sdp.replace("\r\n", "\\r\\n"), "\\r\\n"),
+        (sdp.replace("\r\n", "\\r\\n"), "line ends"),
         (sdp.replacen("v=0", "x=0", 1), "line 1"),
         (sdp.replace("a=fingerprint", "a=x-fingerprint"), "fingerprint"),
     ] {
