@@ -56,9 +56,9 @@ for (const name of BROWSERS) {
           return rgb;
         }, 5000);
         const tone = await pitch(page);
-        t.diagnostic(`colour ${seen.map(Math.round)}, tone ${tone.hertz.toFixed(1)} Hz at ${tone.decibels.toFixed(0)} dB`);
+        t.diagnostic(`colour ${seen.map(Math.round)}, tone ${tone.hertz} Hz at ${tone.level.toFixed(3)}`);
         assert.ok(Math.abs(tone.hertz - 440) < 10, `the tone has 440 Hz, not ${tone.hertz}`);
-        assert.ok(tone.decibels > -60, `the tone is heard, at ${tone.decibels} dB`);
+        assert.ok(tone.level > 0.01, `the tone is heard, at ${tone.level}`);
 
         const shown = await page.evaluate(() => window.rtcast.firstPicture);
         if (shown !== null) t.diagnostic(`first picture after ${Math.round(shown)} ms`);

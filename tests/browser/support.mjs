@@ -153,26 +153,37 @@ export function near(seen, expected, tolerance) {
   return seen.every((value, channel) => Math.abs(value - expected[channel]) <= tolerance);
 }
 
-// The loudest pitch in hertz, between the bins of a Fourier transform by the parabola through the highest three.
+// The loudest pitch between 50 and 2000 Hz, to one hertz, and the level of its samples. What the page receives is recorded and
+// decoded again, for a browser without a sound card does not run an AudioContext.
 export function pitch(page) {
   return page.evaluate(async () => {
-    const context = new AudioContext();
-    await context.resume();
-    const analyser = context.createAnalyser();
-    analyser.fftSize = 32768;
-    analyser.smoothingTimeConstant = 0;
-    const source = context.createMediaStreamSource(new MediaStream(document.querySelector('video').srcObject.getAudioTracks()));
-    source.connect(analyser);
+    const recorder = new MediaRecorder(new MediaStream(document.querySelector('video').srcObject.getAudioTracks()));
+    const parts = [];
+    recorder.ondataavailable = ({ data }) => parts.push(data);
+    const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
+    recorder.start();
     await new Promise((resolve) => { setTimeout(resolve, 1500); });
-    const bins = new Float32Array(analyser.frequencyBinCount);
-    analyser.getFloatFrequencyData(bins);
-    let highest = 1;
-    for (let bin = 1; bin < bins.length - 1; bin += 1) if (bins[bin] > bins[highest]) highest = bin;
-    const [left, top, right] = [bins[highest - 1], bins[highest], bins[highest + 1]];
-    const shift = (left - right) / (2 * (left - 2 * top + right)) || 0;
-    const hertz = ((highest + shift) * context.sampleRate) / analyser.fftSize;
-    source.disconnect();
-    await context.close();
-    return { hertz, decibels: top };
+    recorder.stop();
+    await stopped;
+    const rate = 48000;
+    const sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await new Blob(parts).arrayBuffer());
+    const length = rate / 2;
+    const samples = sound.getChannelData(0).subarray(-length);
+    let hertz = 0;
+    let most = 0;
+    for (let candidate = 50; candidate <= 2000; candidate += 1) {
+      // Goertzel's filter, under Hann's window.
+      const coefficient = 2 * Math.cos((2 * Math.PI * candidate) / rate);
+      let [one, two] = [0, 0];
+      for (let index = 0; index < samples.length; index += 1) {
+        const window = 1 - Math.cos((2 * Math.PI * index) / samples.length);
+        const next = window * samples[index] + coefficient * one - two;
+        two = one;
+        one = next;
+      }
+      const power = one * one + two * two - coefficient * one * two;
+      if (power > most) [hertz, most] = [candidate, power];
+    }
+    return { hertz, level: samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0) };
   });
 }
