@@ -5,7 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use rtcast_peer::{
-    Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionState, RtpCodec,
+    Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionEvent,
+    PeerConnectionState, RtpCodec,
 };
 use support::{connect, endpoint, first_track, frame, next_frame, wait_for};
 
@@ -63,4 +64,27 @@ async fn media_flows_soon_after_the_answer() {
     println!("from the answer to connected: {times:?}");
     // A lost ClientHello would show as 150 ms or more in every run.
     assert!(times.iter().any(|time| *time < Duration::from_millis(100)), "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_finds_the_state_that_it_tells_of() {
+    let (left, right) = (endpoint(1).await, endpoint(1).await);
+    for _ in 0..20 {
+        let offerer = PeerConnection::new(Configuration::on(&left)).await.unwrap();
+        let answerer = PeerConnection::new(Configuration::on(&right)).await.unwrap();
+        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+        offerer.add_track(MediaStreamTrack::new(MediaKind::Video, vec![broadcast])).await.unwrap();
+        let mut events = answerer.events();
+        connect(&offerer, &answerer).await;
+        loop {
+            if let PeerConnectionEvent::ConnectionStateChange(state) = events.recv().await.expect("an event") {
+                // The state may have gone on since, but never lags behind.
+                let now = answerer.connection_state();
+                assert!(now == state || state == PeerConnectionState::Connecting, "{state} was told, {now} is read");
+                if state == PeerConnectionState::Connected {
+                    break;
+                }
+            }
+        }
+    }
 }

@@ -291,6 +291,8 @@ impl Shard {
             for sender in entry.retired.drain(..) {
                 leave(&mut self.viewers, id, &sender);
             }
+            // Whoever is woken by an event must find the state that it tells of.
+            entry.shared.update(&entry.connection);
             while let Some(event) = entry.connection.poll_event() {
                 handle_event(entry, id, event, &self.handle, &mut self.viewers);
             }
@@ -315,7 +317,6 @@ impl Shard {
             if self.batch.len() >= FLUSH_AT {
                 send(&self.sockets, &mut self.batch, &self.counters);
             }
-            entry.shared.update(&entry.connection);
             if entry.connection.is_closed() || entry.connection.connection_state() == PeerConnectionState::Closed {
                 self.remove(id);
                 continue;
@@ -360,6 +361,7 @@ impl Shard {
         while !entry.connection.poll_transmit(now, &mut self.batch) {
             send(&self.sockets, &mut self.batch, &self.counters);
         }
+        entry.shared.update(&entry.connection);
         while let Some(event) = entry.connection.poll_event() {
             entry.shared.event(event);
         }
@@ -379,7 +381,6 @@ impl Shard {
                 self.sockets.remove(&self.poll, *token);
             }
         }
-        entry.shared.update(&entry.connection);
         entry.shared.ended();
         self.handle.removed();
         self.counters.connections.fetch_sub(1, Ordering::Relaxed);
