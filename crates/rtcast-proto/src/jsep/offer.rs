@@ -140,6 +140,12 @@ impl Jsep {
                 }
             }
         }
+        if media.payload_formats.is_empty() {
+            // No codec of the kind is configured, or the peer uses every number: RFC 3264 §6 wants a format all the same.
+            let template =
+                Media { mid: media.mid, formats: vec!["127".to_owned()], ..Media::new(media.kind, SECURE_RTP) };
+            return media_section::rejected(&template);
+        }
         media_section::put_formats(&mut media);
         for capability in self.config.header_extensions.iter().filter(|c| c.serves(transceiver.kind)) {
             if let Some(id) = numbering.extension(&capability.uri) {

@@ -217,3 +217,43 @@ fn two_of_ours_agree_on_everything() {
     assert_eq!(offered.media.len(), 2);
     assert_ne!(offered.dtls_role, answered.dtls_role);
 }
+
+#[test]
+fn a_peer_that_uses_every_number_leaves_us_the_codecs_that_have_one() {
+    let numbers: Vec<u8> = (0..128).collect();
+    let list: String = numbers.iter().map(|number| format!(" {number}")).collect();
+    let maps: String =
+        numbers.iter().filter(|n| **n != 100).map(|number| format!("a=rtpmap:{number} noise/90000\r\n")).collect();
+    let extensions: String = (1..=255).map(|id| format!("a=extmap:{id} urn:example:{id}\r\n")).collect();
+    let transport = &CHROMIUM[CHROMIUM.find("a=ice-ufrag").unwrap()..CHROMIUM.find("a=mid:0").unwrap()];
+    let head = CHROMIUM[..CHROMIUM.find("m=audio").unwrap()].replace("BUNDLE 0 1 2", "BUNDLE 1");
+    let text = format!(
+        "{head}m=video 9 UDP/TLS/RTP/SAVPF{list}\r\nc=IN IP4 0.0.0.0\r\n{transport}a=mid:1\r\na=sendrecv\r\n\
+         a=rtcp-mux\r\na=rtpmap:100 VP8/90000\r\n{maps}{extensions}"
+    );
+    let mut side = Side::new("callee");
+    side.take(&offer(text));
+    let (answer, _) = side.answer();
+    assert_eq!(answer.session().media[0].formats, ["100"]);
+    side.add(MediaKind::Video, Direction::Sendrecv);
+    let offer = side.offer();
+    let added = &offer.session().media[1];
+    assert_eq!(added.formats, ["100"], "no other number is free");
+    assert_eq!(added.extensions, [], "nor any id");
+    side.add(MediaKind::Audio, Direction::Sendrecv);
+    let offer = side.offer();
+    assert!(offer.session().media[2].is_rejected(), "there is nothing to offer");
+}
+
+#[test]
+fn a_kind_without_codecs_is_offered_rejected_and_its_transceiver_stops() {
+    let mut config = JsepConfig::default();
+    config.codecs.retain(|capability| capability.codec.codec.kind() == MediaKind::Audio);
+    let (mut caller, mut callee) = (Side::with("caller", config), Side::new("callee"));
+    let video = caller.add(MediaKind::Video, Direction::Sendrecv);
+    caller.add(MediaKind::Audio, Direction::Sendrecv);
+    let (offered, _) = negotiate(&mut caller, &mut callee);
+    assert_eq!(offered.stopped, [video]);
+    assert_eq!(offered.negotiated.unwrap().media[0].mid.as_str(), "1");
+    assert!(!caller.jsep.negotiation_needed());
+}
