@@ -287,6 +287,7 @@ impl JitterBuffer {
     fn begin_anew(&mut self, now: Instant) {
         self.window = Window::new(self.codec.kind() == MediaKind::Audio);
         self.timeline.interrupt();
+        self.before = None;
         if let Some(nack) = &mut self.nack {
             nack.reset();
         }

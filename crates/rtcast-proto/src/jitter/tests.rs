@@ -455,6 +455,28 @@ fn h264_keyframes_without_parameter_sets_get_the_last_ones() {
 }
 
 #[test]
+fn a_leap_into_the_middle_of_a_keyframe_shows_no_part_of_it() {
+    let now = instant();
+    let mut receiver = buffer(Codec::H264);
+    let packet = |index, timestamp, marker, payload: &'static [u8]| ReceivedPacket {
+        index,
+        timestamp,
+        marker,
+        payload: Bytes::from_static(payload),
+    };
+    let keyframe: &[u8] = &[0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 2, 0, 2, 0x65, 0x88];
+    receiver.push(now, packet(0, 0, true, keyframe));
+    assert_eq!(pop_all(&mut receiver, now).len(), 1);
+    // The later slices of a keyframe; what stood before them is lost.
+    receiver.push(now, packet(1_000_000, 3_000, false, &[0x65, 0x48]));
+    receiver.push(now, packet(1_000_001, 3_000, true, &[0x65, 0x28]));
+    assert_eq!(receiver.pop(now), None);
+    assert!(receiver.poll_keyframe_request(now));
+    receiver.push(now, packet(1_000_002, 6_000, true, keyframe));
+    assert_eq!(pop_all(&mut receiver, now).len(), 1);
+}
+
+#[test]
 fn a_hostile_sender_gets_no_more_memory_than_the_limits() {
     let start = instant();
     for codec in Codec::ALL {

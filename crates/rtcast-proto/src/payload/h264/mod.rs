@@ -34,8 +34,8 @@ const FU_END: u8 = 0x40;
 
 pub(super) fn packetize(data: &[u8], max_payload: usize, packets: &mut PacketizedFrame) -> Result<(), PayloadError> {
     let units = units_to_send(data)?;
-    let longest = units.iter().map(|unit| unit.len()).max().unwrap_or_default();
-    packets.reserve(data.len() + units.len() * 2 + 2 * (data.len() / max_payload + 1), units.len() + longest / 1_000);
+    let packets_at_most = units.len() + data.len() / max_payload;
+    packets.reserve(data.len() + 2 * packets_at_most, packets_at_most);
     let mut rest = units.as_slice();
     while let Some((unit, following)) = rest.split_first() {
         if unit.len() > max_payload {
