@@ -118,22 +118,31 @@ fn open_path(name: &str, path: &Path) -> Result<Opened, MediaError> {
 fn open_file(source: &Source, mut input: Input, options: &Options) -> Result<Box<dyn Demuxer>, MediaError> {
     let name = input.name().to_owned();
     let format = recognise(&mut input)?;
-    let Some(demuxer) = open_built_in(format, &mut input)? else {
+    let Some(BuiltIn { demuxer, is_turned }) = open_built_in(format, &mut input)? else {
         let refusal = refuse(&mut input, format)?;
         let ffmpeg = Ffmpeg::open(request(source, options, &refusal, BOTH.to_vec())?)?;
         return Ok(Box::new(Lookahead::new(Box::new(ffmpeg), true, &name)?));
     };
-    let (kinds, what) = to_decode(&*demuxer, options, &name);
+    let (mut kinds, what) = to_decode(&*demuxer, options, &name);
+    // The turn is part of the container, which viewers never see, so it is done while decoding.
+    let turns = is_turned && !kinds.contains(&MediaKind::Video);
+    if turns && !options.ffmpeg.as_ref().is_some_and(|program| ffmpeg::is_there(program)) {
+        tracing::warn!(source = name, "its pictures are to be turned, which needs ffmpeg; they are shown as they lie");
+    } else if turns {
+        kinds.push(MediaKind::Video);
+    }
     if kinds.is_empty() {
         return Ok(Box::new(Lookahead::new(demuxer, false, &name)?));
     }
+    // Uncompressed pictures tell nothing that is worth the wait for many of them.
+    let live = kinds.contains(&MediaKind::Video);
     let is_left = |stream: &StreamInfo| !kinds.contains(&stream.kind);
     let left = demuxer.streams().iter().any(is_left);
     let mut request = request(source, options, &what, kinds)?;
     request.keep_times = left;
     let ffmpeg = Box::new(Ffmpeg::open(request)?);
     let demuxer = if left { Box::new(Merged::new(demuxer, ffmpeg)) } else { ffmpeg as Box<dyn Demuxer> };
-    Ok(Box::new(Lookahead::new(demuxer, false, &name)?))
+    Ok(Box::new(Lookahead::new(demuxer, live, &name)?))
 }
 
 /// Opens a pipe. If anything in it must be decoded by `ffmpeg`, the whole pipe goes there.
@@ -142,7 +151,7 @@ fn open_pipe(name: &str, pipe: Box<dyn io::Read + Send>, options: &Options) -> R
     let mut input = Input::pipe(name.to_owned(), pipe);
     let format = recognise(&mut input)?;
     let what = match open_built_in(format, &mut input)? {
-        Some(demuxer) => match to_decode(&*demuxer, options, name) {
+        Some(BuiltIn { demuxer, .. }) => match to_decode(&*demuxer, options, name) {
             (kinds, _) if kinds.is_empty() => {
                 drop(replay);
                 return Ok(Box::new(Lookahead::new(demuxer, true, name)?));
@@ -172,11 +181,22 @@ fn open_pipe(name: &str, pipe: Box<dyn io::Read + Send>, options: &Options) -> R
     Ok(Box::new(Lookahead::new(Box::new(ffmpeg), true, name)?))
 }
 
-/// The built-in reader of a format, `None` if there is none; then the input is left as it was.
-fn open_built_in(format: Format, input: &mut Input) -> Result<Option<Box<dyn Demuxer>>, MediaError> {
+/// A reader that is built in.
+struct BuiltIn {
+    demuxer: Box<dyn Demuxer>,
+    /// Its pictures are to be turned before they are shown.
+    is_turned: bool,
+}
+
+/// The built-in reader of a format; `None` if there is none, and then the input is left as it was.
+fn open_built_in(format: Format, input: &mut Input) -> Result<Option<BuiltIn>, MediaError> {
     let mut take = || std::mem::replace(input, Input::empty(input.name().to_owned()));
-    Ok(Some(match format {
-        Format::Mp4 => Box::new(Mp4::open(take())?),
+    let demuxer: Box<dyn Demuxer> = match format {
+        Format::Mp4 => {
+            let mp4 = Mp4::open(take())?;
+            let is_turned = mp4.is_turned();
+            return Ok(Some(BuiltIn { demuxer: Box::new(mp4), is_turned }));
+        }
         Format::Matroska => Box::new(Matroska::open(take())?),
         Format::Ivf => Box::new(Ivf::open(take())?),
         Format::Wav => Box::new(Wav::open(take())?),
@@ -185,7 +205,8 @@ fn open_built_in(format: Format, input: &mut Input) -> Result<Option<Box<dyn Dem
         Format::Adts => Box::new(Adts::open(take())?),
         Format::Y4m => Box::new(Y4m::open(take())?),
         Format::Foreign(_) | Format::NotMedia(_) | Format::Empty | Format::Unknown => return Ok(None),
-    }))
+    };
+    Ok(Some(BuiltIn { demuxer, is_turned: false }))
 }
 
 /// Tells the format, waiting in a pipe for no more bytes than that needs.

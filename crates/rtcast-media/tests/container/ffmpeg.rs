@@ -133,3 +133,25 @@ fn generators_and_addresses_are_opened() {
     let Err(error) = container::open(&Source::parse("http://127.0.0.1:1/a.mp4")) else { panic!("opened") };
     assert!(error.to_string().contains("refused"), "{error}");
 }
+
+#[test]
+fn pictures_that_a_telephone_marked_as_turned_are_turned() {
+    let mut bytes = std::fs::read(sample("baseline.mp4")).unwrap();
+    // The matrix of the track's header, for a quarter to the right.
+    let at = bytes.windows(4).position(|kind| kind == b"tkhd").unwrap() + 44;
+    let matrix: [i32; 9] = [0, 0x1_0000, 0, -0x1_0000, 0, 0, 180 << 16, 0, 0x4000_0000];
+    for (place, number) in bytes[at..].chunks_mut(4).zip(matrix) {
+        place.copy_from_slice(&number.to_be_bytes());
+    }
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("turned.mp4");
+    std::fs::write(&path, bytes).unwrap();
+    let mut demuxer = open(&path);
+    let info = demuxer.streams()[0].clone();
+    assert_eq!((info.codec, info.width, info.height), (SourceCodec::I420, 180, 320));
+    assert_eq!(read_all(&mut *demuxer).len(), 90);
+
+    let mut options = Options::default();
+    options.ffmpeg = Some("no-such-program".into());
+    let demuxer = container::open_with(&Source::Path(path), &options).unwrap();
+    assert_eq!(demuxer.streams()[0].codec, SourceCodec::Rtp(Codec::H264));
+}

@@ -142,6 +142,8 @@ fn fragmented_mp4() {
         assert!(streams[0].reordered, "{name}");
         assert_eq!(streams[0].frame_rate, 30.0, "{name}");
         decodes_alike(name);
+        let duration = open(&sample(name)).duration().unwrap().as_secs_f64();
+        assert!((duration - 3.0).abs() < 0.1, "{name}: {duration}");
     }
 }
 

@@ -7,7 +7,7 @@ mod messages;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,9 @@ pub(super) const INSTALL: &str = "install ffmpeg: apt-get install ffmpeg, dnf in
 
 /// How long the program's messages may lag behind its output.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long it may take to end after it has closed its output.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// How long a server may take before the first picture.
 const REMOTE_PATIENCE: Duration = Duration::from_secs(20);
@@ -232,7 +235,14 @@ impl Process {
 
     /// Whether the program ended by itself and without an error. It has closed its output, so it is about to end.
     fn ended_well(&mut self) -> bool {
-        lock(&self.child).wait().is_ok_and(|status| status.success())
+        for _ in 0..ENDING.as_millis() / 10 {
+            match lock(&self.child).try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+                Ok(Some(status)) => return status.success(),
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// The error that the program's last messages make.
@@ -254,6 +264,16 @@ impl Drop for Process {
     fn drop(&mut self) {
         end(&self.child);
     }
+}
+
+/// Whether a program of that path or name can be run.
+pub(super) fn is_there(program: &Path) -> bool {
+    let is_file = |path: PathBuf| path.is_file() || path.with_extension(std::env::consts::EXE_EXTENSION).is_file();
+    if program.components().count() > 1 {
+        return is_file(program.to_owned());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| is_file(folder.join(program)))
 }
 
 fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
@@ -281,8 +301,8 @@ mod tests {
         assert_eq!(ffmpeg.next_packet().unwrap().unwrap().data.len(), 64 * 64 * 3 / 2);
         assert!(!ffmpeg.rewind().unwrap());
         let process = format!("/proc/{}", lock(&ffmpeg.process.child).id());
-        assert!(std::path::Path::new(&process).exists());
+        assert!(Path::new(&process).exists());
         drop(ffmpeg);
-        assert!(!std::path::Path::new(&process).exists());
+        assert!(!Path::new(&process).exists());
     }
 }

@@ -50,10 +50,11 @@ impl Matroska {
         let mut timestamp_scale = 1_000_000;
         let mut ticks = None;
         let mut tracks: Vec<Track> = Vec::new();
+        let mut first_cluster = None;
         loop {
             let position = input.position();
             let Some(element) = Element::read(&mut input)? else {
-                let reason = "it ends before its first cluster; the file was cut, or is empty";
+                let reason = "it ends before its first cluster, or describes no audio or video track";
                 return Err(input.invalid(reason));
             };
             match element.id {
@@ -83,28 +84,40 @@ impl Matroska {
                         .filter_map(|(_, entry)| Track::parse(entry))
                         .collect();
                 }
+                // The tracks may be described behind the clusters, if only one can go back to these.
+                CLUSTER if tracks.is_empty() && input.is_seekable() => {
+                    first_cluster.get_or_insert(position);
+                    input.skip(element.length.unwrap_or(0))?;
+                }
                 CLUSTER if tracks.is_empty() => {
-                    return Err(input.invalid("it describes no audio or video track before its first cluster"));
+                    let reason = "it describes no audio or video track before its first cluster, and a pipe has no \
+                                  way back to that; give its path";
+                    return Err(input.invalid(reason));
                 }
-                CLUSTER => {
-                    tracks.sort_by_key(|track| !track.default);
-                    let streams = tracks.iter().map(|track| track.info.clone()).collect();
-                    let duration = ticks
-                        .map(|ticks| ticks * timestamp_scale as f64)
-                        .filter(|nanos| *nanos >= 1.0 && *nanos < 9e18)
-                        .map(|nanos| MediaTime::from_nanos(nanos as i64));
-                    return Ok(Self {
-                        input,
-                        streams,
-                        tracks,
-                        duration,
-                        timestamp_scale,
-                        cluster: 0,
-                        first_cluster: position,
-                        laced: VecDeque::new(),
-                    });
-                }
+                CLUSTER => first_cluster = Some(position),
                 _ => skip(&mut input, element)?,
+            }
+            if let Some(first_cluster) = first_cluster.filter(|_| !tracks.is_empty()) {
+                tracks.sort_by_key(|track| !track.default);
+                let streams = tracks.iter().map(|track| track.info.clone()).collect();
+                let duration = ticks
+                    .map(|ticks| ticks * timestamp_scale as f64)
+                    .filter(|nanos| *nanos >= 1.0 && *nanos < 9e18)
+                    .map(|nanos| MediaTime::from_nanos(nanos as i64));
+                if input.is_seekable() {
+                    input.seek(first_cluster)?;
+                }
+                let laced = VecDeque::new();
+                return Ok(Self {
+                    input,
+                    streams,
+                    tracks,
+                    duration,
+                    timestamp_scale,
+                    cluster: 0,
+                    first_cluster,
+                    laced,
+                });
             }
         }
     }

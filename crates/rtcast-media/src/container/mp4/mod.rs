@@ -11,8 +11,8 @@ mod sample_table;
 mod track;
 
 use bytes::Bytes;
-use mp4_atom::{Mehd, Trex};
-use rtcast_peer::MediaTime;
+use mp4_atom::{Mehd, Tfra, Trex};
+use rtcast_peer::{MediaKind, MediaTime};
 
 use self::boxes::{BoxHeader, children, decode, find, find_decoded};
 use self::fragment::TrackDefaults;
@@ -73,10 +73,9 @@ impl Mp4 {
 
         let mut duration = MediaTime::from_ticks(i64::try_from(movie_duration).unwrap_or(0), movie_timescale);
         let fragments = find(&moov, b"mvex").map(|mvex| {
-            if let Some(mehd) = find_decoded::<Mehd>(mvex, b"mehd") {
-                let ticks = i64::try_from(mehd.fragment_duration).unwrap_or(0);
-                duration = duration.max(MediaTime::from_ticks(ticks, movie_timescale));
-            }
+            // The movie's own duration is that of what precedes the fragments.
+            let ticks = find_decoded::<Mehd>(mvex, b"mehd").map_or(0, |mehd| mehd.fragment_duration);
+            duration = MediaTime::from_ticks(i64::try_from(ticks).unwrap_or(0), movie_timescale);
             let extends: Vec<Trex> =
                 children(mvex).filter(|(kind, _)| kind == b"trex").filter_map(|(_, body)| decode(body)).collect();
             let default =
@@ -98,7 +97,44 @@ impl Mp4 {
         }
         let streams = tracks.iter().map(|track| track.info.clone()).collect();
         let duration = (duration > MediaTime::ZERO).then_some(duration);
-        Ok(Self { input, streams, tracks, duration, fragments, held: Vec::new() })
+        let mut this = Self { input, streams, tracks, duration, fragments, held: Vec::new() };
+        if this.duration.is_none() {
+            let position = this.input.position();
+            this.duration = this.end_of_last_fragment()?;
+            if this.input.is_seekable() {
+                this.input.seek(position)?;
+            }
+        }
+        Ok(this)
+    }
+
+    /// Where the last fragment ends, if the file tells where that is: ISO/IEC 14496-12 §8.8.9 to §8.8.11.
+    fn end_of_last_fragment(&mut self) -> Result<Option<MediaTime>, MediaError> {
+        let (Some(fragments), Some(length)) = (&self.fragments, self.input.length()) else { return Ok(None) };
+        let input = &mut self.input;
+        // The last four bytes of the file are the length of the box that they end.
+        input.seek(length.saturating_sub(16))?;
+        let Some([.., b'm', b'f', b'r', b'o', _, _, _, _, a, b, c, d]) = input.read_array::<16>()? else {
+            return Ok(None);
+        };
+        input.seek(length.saturating_sub(u32::from_be_bytes([a, b, c, d]).into()))?;
+        let Some(mfra) = read_box(input, *b"mfra")? else { return Ok(None) };
+        let entries = children(&mfra).filter(|(kind, _)| kind == b"tfra").filter_map(|(_, body)| decode::<Tfra>(body));
+        let Some(last) = entries.flat_map(|tfra| tfra.entries).map(|entry| entry.moof_offset).max() else {
+            return Ok(None);
+        };
+        input.seek(last)?;
+        let Some(moof) = read_box(input, *b"moof")? else { return Ok(None) };
+        let mut end = None;
+        fragment::samples(&moof, last, &fragments.defaults, &mut fragments.first_dts.clone(), |track, sample| {
+            end = end.max(self.tracks.get(track).map(|track| track.end_time(&sample)));
+        });
+        Ok(end.filter(|end| *end > MediaTime::ZERO))
+    }
+
+    /// Whether the first track of pictures is to be turned by a right angle or two, as telephones record.
+    pub(crate) fn is_turned(&self) -> bool {
+        self.tracks.iter().find(|track| track.info.kind == MediaKind::Video).is_some_and(|track| track.is_turned)
     }
 
     /// Finds every track's next sample, reading fragments as far as that needs.
@@ -268,6 +304,15 @@ fn read_index(input: &mut Input) -> Result<Vec<u8>, MediaError> {
         input.seek(end)?;
     }
     Err(input.invalid("it has no index (moov): the file was cut, or its recording was never finished; get it again"))
+}
+
+/// The body of the box that follows, if it is of that kind and whole.
+fn read_box(input: &mut Input, kind: [u8; 4]) -> Result<Option<Vec<u8>>, MediaError> {
+    let Some(header) = BoxHeader::read(input)? else { return Ok(None) };
+    match header.body_length() {
+        Some(length) if header.kind == kind && length <= LONGEST_INDEX => input.read_vec(length),
+        _ => Ok(None),
+    }
 }
 
 /// The body of the `mdat` box that follows, and where it starts; `None` at the end.

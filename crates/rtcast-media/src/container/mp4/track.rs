@@ -9,6 +9,7 @@ use rtcast_proto::payload::h264::NalUnitType;
 use super::super::av1;
 use super::super::fields::Fields;
 use super::super::h264::{self, ParameterSets};
+use super::super::lookahead::nearest_common_rate;
 use super::boxes::{Kind, find, find_decoded, find_path};
 use super::edit_list::EditList;
 use super::sample_entry::{self, SampleEntry, SampleForm};
@@ -21,6 +22,8 @@ const PCM_FRAMES: u32 = 1_024;
 pub(super) struct Track {
     pub(super) id: u32,
     pub(super) enabled: bool,
+    /// The pictures are to be turned before they are shown.
+    pub(super) is_turned: bool,
     pub(super) info: StreamInfo,
     pub(super) timescale: u32,
     /// As the track's header tells it, in its own ticks; 0 if it does not.
@@ -45,7 +48,7 @@ pub(super) struct Track {
 impl Track {
     /// Reads a `trak` body; `None` if it is neither sound nor pictures, or too damaged to tell.
     pub(super) fn parse(trak: &[u8], movie_timescale: u32) -> Option<Self> {
-        let (id, enabled) = track_header(find(trak, b"tkhd")?)?;
+        let (id, enabled, is_turned) = track_header(find(trak, b"tkhd")?)?;
         let mdia = find(trak, b"mdia")?;
         let (timescale, duration) = media_header(find(mdia, b"mdhd")?)?;
         let handler: Kind = find(mdia, b"hdlr")?.get(8..12)?.try_into().ok()?;
@@ -59,7 +62,10 @@ impl Track {
             .unwrap_or_default();
         let kind = if &handler == b"vide" { MediaKind::Video } else { MediaKind::Audio };
         let frame_rate = match (kind, table.extent()) {
-            (MediaKind::Video, (samples, ticks)) if ticks > 0 => samples as f64 * f64::from(timescale) / ticks as f64,
+            // The last picture is often longer or shorter than the others.
+            (MediaKind::Video, (samples, ticks)) if ticks > 0 => {
+                nearest_common_rate(samples as f64 * f64::from(timescale) / ticks as f64, usize::MAX)
+            }
             _ => 0.0,
         };
         let info = StreamInfo {
@@ -78,6 +84,7 @@ impl Track {
         let mut track = Self {
             id,
             enabled,
+            is_turned,
             info,
             timescale,
             duration,
@@ -149,6 +156,13 @@ impl Track {
         MediaTime::from_ticks(sample.dts.saturating_add(placement.shift), self.timescale)
     }
 
+    /// When a sample's presentation ends, edit lists applied.
+    pub(super) fn end_time(&self, sample: &Sample) -> MediaTime {
+        let placement = self.edits.place(sample.pts, sample.duration.into());
+        let end = sample.pts.saturating_add(placement.shift).saturating_add(sample.duration.into());
+        MediaTime::from_ticks(end, self.timescale)
+    }
+
     /// Turns a sample into a packet.
     pub(super) fn packet(&mut self, stream: usize, sample: &Sample, data: Vec<u8>) -> Packet {
         if sample.description != self.description {
@@ -193,12 +207,21 @@ impl Track {
     }
 }
 
-/// The track's identifier and whether it is enabled: ISO/IEC 14496-12 §8.3.2.
-fn track_header(body: &[u8]) -> Option<(u32, bool)> {
+/// The track's identifier, whether it is enabled, and whether its matrix turns it: ISO/IEC 14496-12 §8.3.2.
+fn track_header(body: &[u8]) -> Option<(u32, bool, bool)> {
     let mut fields = Fields::new(body);
     let [version, _, _, flags] = fields.array()?;
     fields.skip(if version == 1 { 16 } else { 8 })?;
-    Some((fields.u32()?, flags & 1 != 0))
+    let id = fields.u32()?;
+    // Reserved, duration, reserved, layer, alternate group, volume, reserved.
+    let matrix = fields.skip(if version == 1 { 28 } else { 24 }).and_then(|()| {
+        let across = fields.u32()?.cast_signed();
+        fields.skip(12)?;
+        Some((across, fields.u32()?.cast_signed()))
+    });
+    // Turned by a quarter, both are 0; by a half, both are negative.
+    let is_turned = matrix.is_some_and(|(across, down)| across <= 0 && down <= 0);
+    Some((id, flags & 1 != 0, is_turned))
 }
 
 /// Timescale and duration: ISO/IEC 14496-12 §8.4.2, and §8.2.2 for the movie. An unknown duration is 0.
