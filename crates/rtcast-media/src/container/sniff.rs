@@ -33,7 +33,7 @@ pub(crate) enum Format {
     Unknown,
 }
 
-/// How many bytes [`format`] wants to see.
+/// How many bytes [`format()`] wants to see.
 pub(crate) const BYTES: usize = 1_024;
 
 /// Tells the container by its first bytes, of which fewer may be given.
