@@ -18,6 +18,8 @@ mod timeline;
 mod window;
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 
 pub use nack::NackGenerator;
