@@ -151,13 +151,26 @@ fn open_pipe(name: &str, pipe: Box<dyn io::Read + Send>, options: &Options) -> R
     let mut input = Input::pipe(name.to_owned(), pipe);
     let format = recognise(&mut input)?;
     let what = match open_built_in(format, &mut input)? {
-        Some(BuiltIn { demuxer, .. }) => match to_decode(&*demuxer, options, name) {
-            (kinds, _) if kinds.is_empty() => {
+        Some(BuiltIn { mut demuxer, is_turned }) => {
+            let (kinds, what) = to_decode(&*demuxer, options, name);
+            if kinds.is_empty() {
+                if is_turned {
+                    tracing::warn!(
+                        source = name,
+                        "its pictures are to be turned; from a pipe they are shown as they lie"
+                    );
+                }
                 drop(replay);
                 return Ok(Box::new(Lookahead::new(demuxer, true, name)?));
             }
-            (_, what) => what,
-        },
+            // A pipe that can go back was kept in a temporary file, for an mp4's index that stands at its end.
+            if demuxer.rewind()? {
+                let hint = "its index stands at its end, which ffmpeg cannot reach in a pipe; give its path, or write \
+                            it with the index first (ffmpeg -movflags +faststart)";
+                return Err(MediaError::Unsupported { what, hint: hint.into() });
+            }
+            what
+        }
         None => refuse(&mut input, format)?,
     };
     let Some(program) = &options.ffmpeg else { return Err(missing(what)) };

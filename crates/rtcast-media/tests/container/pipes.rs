@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::JoinHandle;
 
-use rtcast_media::{Packet, SourceCodec};
+use rtcast_media::{Packet, Source, SourceCodec, container};
 
 use crate::media::sample;
 use crate::{open, read_all};
@@ -88,6 +88,16 @@ fn what_is_not_built_in_is_decoded_from_a_pipe() {
         writer.join().unwrap().unwrap();
         std::fs::remove_file(path).unwrap();
     }
+}
+
+#[test]
+fn what_ffmpeg_cannot_read_from_a_pipe_is_told() {
+    let (path, writer) = pipe_of("hevc-ac3.mp4", &sample("hevc-ac3.mp4"));
+    let Err(error) = container::open(&Source::Path(path.clone())) else { panic!("opened") };
+    let text = error.to_string();
+    assert!(text.contains("HEVC video") && text.contains("give its path"), "{text}");
+    writer.join().unwrap().unwrap();
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]
