@@ -76,9 +76,15 @@ pub fn frame_headers(data: &[u8]) {
     }
     payload::vp8::keyframe_size(data);
     payload::vp9::keyframe_size(data);
+    let mut set = None;
     for unit in payload::h264::nal_units(data) {
         assert!(!unit.is_empty());
-        payload::h264::SequenceParameterSet::parse(unit);
+        set = payload::h264::SequenceParameterSet::parse(unit).or(set);
+        if let Some(set) = &set {
+            payload::h264::SliceHeader::parse(unit, set);
+            assert!(set.profile_level_id().len() == 6 && set.width > 0 && set.height > 0);
+            set.reorders_pictures();
+        }
     }
     payload::h264::SequenceParameterSet::parse(data);
     assert!(payload::av1::obus(data).count() <= data.len());
