@@ -1,6 +1,8 @@
 # Every command of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
+# The outside tests run what the Rust tests have built; any other choice of packages would build half of it once more.
+BUILD := cargo test --workspace --locked --no-run --quiet
 .PHONY: help stream build test check format test-rust test-browser test-aiortc install-build install-test page-picture clean
 
 help: ## list these commands
@@ -30,12 +32,12 @@ test-rust: ## the Rust tests and the examples in the documentation
 	cargo test --workspace --locked
 
 test-browser: ## the page in headless Chromium and Firefox
-	cargo build --package rtcast-cli --locked
+	$(BUILD)
 	tests/media.sh
 	cd tests && node --test --test-concurrency=1 browser/*.test.mjs
 
 test-aiortc: ## aiortc against the server, as offerer and as answerer
-	cargo build --package rtcast-cli --locked
+	$(BUILD)
 	tests/media.sh
 	tests/.venv/bin/python -m pytest -q tests/aiortc
 
@@ -46,7 +48,7 @@ install-test: ## install what the tests need
 	@scripts/install-test.sh
 
 page-picture: ## take docs/page.png anew with headless Chromium
-	cargo build --package rtcast-cli
+	$(BUILD)
 	cd tests && node browser/picture.mjs ../docs/page.png
 
 clean: ## remove what was built

@@ -285,7 +285,7 @@ async function readStatistics(pc) {
       now.received += stat.packetsReceived || 0;
       now.lost += stat.packetsLost || 0;
       const codec = report.get(stat.codecId);
-      if (codec) now.codecs.push(codec.mimeType.split('/')[1]);
+      if (codec) now.codecs[stat.kind === 'video' ? 'unshift' : 'push'](codec.mimeType.split('/')[1]);
       if (stat.kind === 'video') {
         now.frames = stat.framesDecoded || 0;
         now.delay = stat.jitterBufferDelay || 0;

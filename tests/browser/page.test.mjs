@@ -122,3 +122,17 @@ for (const name of BROWSERS) {
     });
   });
 }
+
+test('a viewer that vanishes is gone when it no longer consents', { timeout: 90000 }, async (t) => {
+  const server = await Server.start(media('vp8.webm'));
+  t.after(() => server.stop());
+  const browser = await launch('chromium');
+  const page = await open(browser, `${server.ready.url}?signalling=whep`);
+  await playing(page);
+  await server.event('viewer_joined');
+  browser.process().kill('SIGKILL');
+  const before = Date.now();
+  // RFC 7675 §5.1: consent expires after 30 s.
+  assert.equal((await server.event('viewer_left', 60000)).reason, 'failed');
+  t.diagnostic(`gone after ${((Date.now() - before) / 1000).toFixed(1)} s`);
+});

@@ -5,7 +5,7 @@ import { Server, launch, open, playing, sleep } from './support.mjs';
 const server = await Server.start(null);
 const browser = await launch('chromium');
 const page = await open(browser, server.ready.url);
-await page.setViewport({ width: 1120, height: 680 });
+await page.setViewport({ width: 1120, height: 692 });
 await playing(page);
 await page.keyboard.press('s');
 await sleep(4000);

@@ -45,13 +45,13 @@ export class Server {
   }
 
   // The first event of a name that was not asked for before.
-  async event(name) {
+  async event(name, limit = 15000) {
     return eventually(`the event ${name}`, () => {
       const index = this.events.findIndex((event) => event.event === name);
       if (index >= 0) return this.events.splice(index, 1)[0];
       if (this.process.exitCode !== null) throw new Error(`rtcast ended with ${this.process.exitCode}: ${this.errors}`);
       return null;
-    });
+    }, limit);
   }
 
   // Ends it as Ctrl-C does; returns the exit code and how long it took.

@@ -3,6 +3,7 @@
 mod support;
 
 use futures_util::{SinkExt, StreamExt};
+use rtcast::signaling::Signaling;
 use rtcast::{PeerConnection, SdpType, SessionDescription};
 use rtcast_server::{LeaveReason, ServerEvent, Signalling};
 use serde_json::{Value, json};
@@ -108,6 +109,26 @@ async fn the_server_offers_upon_request() {
     // The WebSocket breaks without a word.
     drop(client);
     assert!(matches!(fixture.event().await, ServerEvent::ViewerLeft { .. }));
+}
+
+#[tokio::test]
+async fn the_library_watches_in_either_role() {
+    for request in [false, true] {
+        let mut fixture = Fixture::start().await;
+        let viewer = viewer().await;
+        let received = frames(&viewer);
+        let mut signaling = Signaling::connect(&format!("ws://{}/film/ws", fixture.address())).await.unwrap();
+        if request {
+            signaling.request(&viewer).await.unwrap();
+        } else {
+            signaling.offer(&viewer).await.unwrap();
+        }
+        assert_eq!(received.await.unwrap().len(), 5);
+        assert!(matches!(fixture.event().await, ServerEvent::ViewerJoined { .. }));
+        signaling.close().await;
+        let ServerEvent::ViewerLeft { reason, .. } = fixture.event().await else { panic!() };
+        assert_eq!(reason, LeaveReason::Bye);
+    }
 }
 
 #[tokio::test]
