@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn the_last_of_two_opposites_counts() {
         let parse = |arguments: &[&str]| {
-            let Command::Stream(options) = Arguments::try_parse_from(arguments).unwrap().command;
+            let Command::Stream(options) = Arguments::try_parse_from(arguments).unwrap().command else { panic!() };
             (options.repeat, options.no_loop)
         };
         assert_eq!(parse(&["rtcast", "stream", "--loop", "--no-loop"]), (false, true));
