@@ -44,7 +44,9 @@ impl Wav {
                 b"fmt " if length <= LONGEST_FORMAT => {
                     let Some(body) = input.read_vec(length + length % 2)? else { return Err(input.invalid(cut)) };
                     let Some(parsed) = Format::parse(&body) else {
-                        return Err(input.invalid("its format (fmt chunk) is too short, or has no channels or rate"));
+                        return Err(input.invalid(
+                            "its format (fmt chunk) is too short, or its channels or rate are not believable",
+                        ));
                     };
                     format = Some(parsed);
                 }
@@ -175,7 +177,7 @@ impl Format {
             fields.skip(8)?;
             tag = fields.u16_le()?;
         }
-        if !(1..=64).contains(&channels) || !(1..=1_000_000).contains(&sample_rate) {
+        if !(1..=64).contains(&channels) || !(1_000..=1_000_000).contains(&sample_rate) {
             return None;
         }
         let pcm = match tag {
