@@ -22,6 +22,10 @@ fn run(link: &Link, seed: u64, without_rtx: bool) -> Pair {
         if number == 1 {
             pair.set_link(link);
         }
+        // Nor can it miss a packet that nothing follows, so the last frame comes through as well.
+        if number == FRAMES - 1 {
+            pair.set_link(&quiet);
+        }
         // Half a minute at 30 frames a second and about 2.4 Mb/s, with a large keyframe every three seconds.
         let keyframe = number.is_multiple_of(90);
         let frame = vp8_frame(number, if keyframe { 60_000 } else { 10_000 }, keyframe);

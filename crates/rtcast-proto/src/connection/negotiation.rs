@@ -11,8 +11,8 @@ use super::state::IceGatheringState;
 use super::{Connection, ConnectionEvent, SenderSlot};
 use crate::ice::{IceCredentials, IceRole};
 use crate::jsep::{
-    LocalTransport, MID_EXTENSION, Negotiated, NegotiatedMedia, Outcome, SignalingState, Transceiver, TransceiverId,
-    TransceiverInit,
+    LocalTransport, MID_EXTENSION, Negotiated, NegotiatedMedia, Outcome, RemoteCandidate, SignalingState, Transceiver,
+    TransceiverId, TransceiverInit,
 };
 use crate::rtp::ExtensionWriter;
 use crate::sdp::{Candidate, DescriptionError, IceCandidate, SdpType, SessionDescription};
@@ -139,7 +139,6 @@ impl Connection {
     ) -> Result<(), DescriptionError> {
         let first = self.jsep.current_remote_description().is_none();
         let outcome = self.jsep.set_remote_description(description)?;
-        self.sync_senders();
         if first
             && description.sdp_type() == SdpType::Offer
             && let Some(transport) = &outcome.remote_transport
@@ -160,19 +159,10 @@ impl Connection {
     /// # Errors
     /// [`DescriptionError`] if the text is damaged, names no m-line of the description, or comes before it.
     pub fn add_ice_candidate(&mut self, now: Instant, candidate: &IceCandidate) -> Result<(), DescriptionError> {
-        let Some(remote) = self.jsep.remote_description() else {
-            return Err(DescriptionError::State {
-                operation: "add a candidate",
-                state: self.signaling_state(),
-                hint: "candidates belong to a remote description; set it first".into(),
-            });
-        };
-        if candidate.is_end_of_candidates() {
-            return Ok(());
+        match self.jsep.check_candidate(candidate)? {
+            RemoteCandidate::Use(parsed) => self.add_remote_candidates(&[parsed]),
+            RemoteCandidate::End | RemoteCandidate::Unused => return Ok(()),
         }
-        check_media_line(remote, candidate)?;
-        let parsed: Candidate = candidate.candidate.parse()?;
-        self.add_remote_candidates(&[parsed]);
         self.transport.handle_timeout(now);
         self.after(now);
         Ok(())
@@ -260,6 +250,10 @@ impl Connection {
     }
 
     fn apply(&mut self, now: Instant, outcome: &Outcome) {
+        self.sync_senders();
+        for refused in &outcome.refused {
+            debug!(media_line = refused.media_line, kind = refused.kind, reason = ?refused.reason, "an m-line is refused");
+        }
         if let Some(negotiated) = &outcome.negotiated {
             self.apply_negotiated(now, negotiated);
         }
@@ -301,8 +295,10 @@ impl Connection {
         self.events.push_back(ConnectionEvent::SendersChanged);
     }
 
-    /// Gives every transceiver its sender.
+    /// Gives every transceiver its sender; senders of transceivers that are gone leave.
     fn sync_senders(&mut self) {
+        let transceivers = self.jsep.transceivers();
+        self.senders.retain(|slot| transceivers.iter().any(|transceiver| transceiver.id() == slot.transceiver));
         for transceiver in self.jsep.transceivers() {
             let id = transceiver.id();
             if self.senders.iter().all(|slot| slot.transceiver != id) {
@@ -318,13 +314,14 @@ impl Connection {
             return;
         }
         self.observed.gathering = IceGatheringState::Complete;
-        let first = self.jsep.transceivers().iter().find(|transceiver| transceiver.media_line() == Some(0));
-        let mid = first.and_then(Transceiver::mid).map(ToString::to_string);
+        let (media_line, mid) = self.jsep.candidate_section().unwrap_or_default();
+        let mid = mid.map(|mid| mid.to_string());
+        let media_line = u16::try_from(media_line).unwrap_or_default();
         for candidate in &self.candidates {
             self.events.push_back(ConnectionEvent::IceCandidate(Some(IceCandidate {
-                candidate: format!("candidate:{candidate}").replace("candidate:candidate:", "candidate:"),
+                candidate: candidate.to_string(),
                 sdp_mid: mid.clone(),
-                sdp_m_line_index: Some(0),
+                sdp_m_line_index: Some(media_line),
                 username_fragment: Some(self.credentials.username_fragment.clone()),
             })));
         }
@@ -337,30 +334,4 @@ impl Connection {
             self.events.push_back(ConnectionEvent::NegotiationNeeded);
         }
     }
-}
-
-/// W3C webrtc §4.4.2 addIceCandidate: a candidate names an m-line of the remote description.
-fn check_media_line(remote: &SessionDescription, candidate: &IceCandidate) -> Result<(), DescriptionError> {
-    let media = &remote.session().media;
-    let known = match (&candidate.sdp_mid, candidate.sdp_m_line_index) {
-        (Some(mid), _) => media.iter().any(|media| media.mid.as_ref().is_some_and(|known| known.as_str() == mid)),
-        (None, Some(index)) => usize::from(index) < media.len(),
-        (None, None) => {
-            return Err(DescriptionError::argument(
-                "the candidate names no m-line".to_owned(),
-                "give `sdpMid` or `sdpMLineIndex`, as the other side sent them",
-            ));
-        }
-    };
-    if known {
-        return Ok(());
-    }
-    let line = candidate.sdp_mid.clone().map_or_else(
-        || format!("number {}", candidate.sdp_m_line_index.unwrap_or_default()),
-        |mid| format!("with the mid {mid:?}"),
-    );
-    Err(DescriptionError::argument(
-        format!("the candidate is for the m-line {line}, which the remote description does not have"),
-        "pass `sdpMid` and `sdpMLineIndex` on unchanged, and only to the connection that they are for",
-    ))
 }

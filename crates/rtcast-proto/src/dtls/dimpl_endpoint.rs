@@ -14,6 +14,10 @@ const MTU: usize = 1_150;
 /// The first retransmission of a lost flight; the library's default of a second is what a viewer would wait.
 const FIRST_RETRANSMISSION: Duration = Duration::from_millis(150);
 
+/// How often a flight is sent again. The time doubles with each, so that the last goes out after some 38 s, when the
+/// handshake's own limit is near: a short network failure must not end what it only delays.
+const RETRANSMISSIONS: usize = 8;
+
 /// A DTLS endpoint on the `dimpl` crate.
 pub struct DimplEndpoint {
     dtls: Dtls,
@@ -35,6 +39,7 @@ impl DimplEndpoint {
             .mtu(MTU)
             .use_server_cookie(false)
             .flight_start_rto(FIRST_RETRANSMISSION)
+            .flight_retries(RETRANSMISSIONS)
             .build()
             .map_err(|error| failed(&error))?;
         let (config, certificate) = (Arc::new(config), certificate.dimpl());
