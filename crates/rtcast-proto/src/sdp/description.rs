@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,12 @@ impl FromStr for SdpType {
 #[derive(Debug, Clone)]
 pub struct SessionDescription {
     sdp_type: SdpType,
+    content: Arc<Content>,
+}
+
+/// The text and what it says, shared by all clones: a connection keeps several of each description.
+#[derive(Debug)]
+struct Content {
     sdp: String,
     session: Session,
 }
@@ -93,17 +100,21 @@ impl SessionDescription {
             return Ok(Self::rollback());
         }
         let session = Session::parse(&sdp)?;
-        Ok(Self { sdp_type, sdp, session })
+        Ok(Self::build(sdp_type, sdp, session))
     }
 
     /// The description that takes a pending offer back.
     pub fn rollback() -> Self {
-        Self { sdp_type: SdpType::Rollback, sdp: String::new(), session: Session::default() }
+        Self::build(SdpType::Rollback, String::new(), Session::default())
     }
 
     /// A description that was made here; its text is written from the session.
     pub(crate) fn from_session(sdp_type: SdpType, session: Session) -> Self {
-        Self { sdp_type, sdp: session.to_string(), session }
+        Self::build(sdp_type, session.to_string(), session)
+    }
+
+    fn build(sdp_type: SdpType, sdp: String, session: Session) -> Self {
+        Self { sdp_type, content: Arc::new(Content { sdp, session }) }
     }
 
     /// Reads `{"type": "offer", "sdp": "v=0…"}`, as `JSON.stringify` of a browser's description gives it.
@@ -165,7 +176,7 @@ impl SessionDescription {
 
     /// The text, as it came or as it was written here.
     pub fn sdp(&self) -> &str {
-        &self.sdp
+        &self.content.sdp
     }
 
     /// The type.
@@ -174,14 +185,14 @@ impl SessionDescription {
     }
 
     /// The text as a typed model.
-    pub const fn session(&self) -> &Session {
-        &self.session
+    pub fn session(&self) -> &Session {
+        &self.content.session
     }
 }
 
 impl PartialEq for SessionDescription {
     fn eq(&self, other: &Self) -> bool {
-        self.sdp_type == other.sdp_type && self.sdp == other.sdp
+        self.sdp_type == other.sdp_type && self.sdp() == other.sdp()
     }
 }
 
@@ -191,7 +202,7 @@ impl Serialize for SessionDescription {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("SessionDescription", 2)?;
         object.serialize_field("type", self.sdp_type.as_str())?;
-        object.serialize_field("sdp", &self.sdp)?;
+        object.serialize_field("sdp", self.sdp())?;
         object.end()
     }
 }
