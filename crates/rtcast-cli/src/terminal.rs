@@ -10,7 +10,7 @@ use qrcode::{EcLevel, QrCode};
 /// Back to the line's start, and the line emptied.
 pub(crate) const CLEAR_LINE: &str = "\r\x1b[2K";
 
-/// Whether colour is welcome, as far as the environment says: https://no-color.org.
+/// Whether colour is welcome, as far as the environment says: <https://no-color.org>.
 pub(crate) fn colour_wanted() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && env::var_os("TERM").is_none_or(|term| term != "dumb")
