@@ -1,56 +1,14 @@
 //! The command as a person or a program meets it.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+mod support;
+
+use std::io::Read;
+use std::process::ChildStdout;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-
-fn rtcast(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rtcast"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn output(arguments: &[&str]) -> Output {
-    rtcast(arguments).output().unwrap()
-}
-
-/// A running stream; killed with the test.
-struct Running {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = rtcast(arguments).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    /// The next line, which must be a JSON object with an event.
-    fn event(&mut self) -> Value {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        assert!(event["event"].is_string(), "{line}");
-        event
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::{Running, output};
 
 #[test]
 fn events_come_at_once_and_ctrl_c_ends_well_within_a_second() {
