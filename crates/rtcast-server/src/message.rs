@@ -36,7 +36,7 @@ const TYPES: [&str; 6] = ["offer", "answer", "request", "candidate", "bye", "err
 impl Incoming {
     /// Reads a text message.
     pub(crate) fn parse(text: &str) -> Result<Self, ErrorObject> {
-        let value: serde_json::Value = serde_json::from_str(text)
+        let mut value: serde_json::Value = serde_json::from_str(text)
             .map_err(|error| ErrorObject::new("SyntaxError", format!("the message is not JSON: {error}"), EXAMPLE))?;
         let Some(kind) = value.get("type").and_then(|kind| kind.as_str()) else {
             return Err(ErrorObject::new("TypeError", "the message has no \"type\"", EXAMPLE));
@@ -47,6 +47,7 @@ impl Incoming {
             return Err(ErrorObject::new("TypeError", format!("there is no message of the type {shown:?}"), hint));
         }
         let kind = kind.to_owned();
+        flatten_candidate(&mut value);
         serde_json::from_value(value).map_err(|error| {
             let hint = match kind.as_str() {
                 "offer" | "answer" => format!(r#"send {{"type":"{kind}","sdp":"v=0\r\n…"}}"#),
@@ -57,6 +58,16 @@ impl Incoming {
             };
             ErrorObject::new("TypeError", format!("the message of the type {kind:?} is wrong: {error}"), hint)
         })
+    }
+}
+
+/// Many programs send the candidate as the object that browsers hand them, within the message; its members are lifted
+/// into the message itself.
+fn flatten_candidate(message: &mut serde_json::Value) {
+    let Some(members) = message.as_object_mut() else { return };
+    if let Some(serde_json::Value::Object(inner)) = members.get("candidate").cloned() {
+        members.remove("candidate");
+        members.extend(inner.into_iter().filter(|(name, _)| name != "type"));
     }
 }
 
@@ -115,6 +126,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_candidate_may_come_as_the_browser_s_object() {
+        let text = r#"{"type":"candidate","candidate":{"candidate":"candidate:1 …","sdpMid":"0","sdpMLineIndex":0}}"#;
+        let Ok(Incoming::Candidate { candidate, sdp_mid, sdp_m_line_index, .. }) = Incoming::parse(text) else {
+            panic!("it is a candidate");
+        };
+        assert_eq!(candidate.as_deref(), Some("candidate:1 …"));
+        assert_eq!((sdp_mid.as_deref(), sdp_m_line_index), (Some("0"), Some(0)));
+    }
+
+    #[test]
     fn wrong_messages_are_named() {
         let cases = [
             ("", "SyntaxError", "not JSON"),
@@ -126,7 +147,7 @@ mod tests {
             (r#"{"type":"ofer","sdp":""}"#, "TypeError", "no message of the type \"ofer\""),
             (r#"{"type":"offer"}"#, "TypeError", "missing field `sdp`"),
             (r#"{"type":"offer","sdp":{"type":"offer"}}"#, "TypeError", "expected a string"),
-            (r#"{"type":"candidate","candidate":{"candidate":""}}"#, "TypeError", "expected a string"),
+            (r#"{"type":"candidate","candidate":{"candidate":3}}"#, "TypeError", "expected a string"),
             (r#"{"type":"candidate","candidate":"","sdpMLineIndex":-1}"#, "TypeError", "u16"),
         ];
         for (text, name, part) in cases {
