@@ -10,7 +10,7 @@ use crate::frame::EncodedFrame;
 use crate::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::rtp::RtpPacket;
-use crate::types::{SequenceNumber, Ssrc};
+use crate::types::{MediaTime, SequenceNumber, Ssrc};
 
 pub(super) struct InboundStream {
     ssrc: Ssrc,
@@ -18,6 +18,9 @@ pub(super) struct InboundStream {
     codec: Codec,
     retransmission: bool,
     buffer: JitterBuffer,
+    /// Where the buffer's time begins on the track's: later buffers follow a change of codec.
+    begins_at: MediaTime,
+    last_frame: Option<(MediaTime, Instant)>,
     first_index: Option<u64>,
     highest_index: u64,
     received: u64,
@@ -38,6 +41,8 @@ impl InboundStream {
             codec,
             retransmission,
             buffer: buffer(codec, retransmission),
+            begins_at: MediaTime::ZERO,
+            last_frame: None,
             first_index: None,
             highest_index: 0,
             received: 0,
@@ -68,6 +73,9 @@ impl InboundStream {
             self.codec = codec;
             self.buffer = buffer(codec, self.retransmission);
             self.stats.codec = Some(codec);
+            if let Some((timestamp, at)) = self.last_frame {
+                self.begins_at = timestamp.offset(now.saturating_duration_since(at).into());
+            }
         }
         self.count(packet.payload.len());
         // RFC 3550 §6.4.1 and A.8: the mean deviation of the difference in transit time.
@@ -130,7 +138,9 @@ impl InboundStream {
     }
 
     pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
-        let frame = self.buffer.pop(now)?;
+        let mut frame = self.buffer.pop(now)?;
+        frame.timestamp = frame.timestamp.offset(self.begins_at);
+        self.last_frame = Some((frame.timestamp, now));
         self.stats.frames_received += 1;
         self.stats.key_frames_received += u64::from(frame.keyframe);
         Some(frame)
