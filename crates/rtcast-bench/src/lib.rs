@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use process::Sample;
+pub use process::ProcessSample;
 pub use report::{Distribution, Report, ServerCost};
 use viewer::{Counted, Viewer};
 pub use whep::WhepError;
@@ -63,11 +63,11 @@ pub async fn viewers(load: &Load) -> Result<Report, BenchError> {
     if !load.url.starts_with("http://") {
         return Err(BenchError::Url { url: load.url.clone() });
     }
-    let observe = |pid: u32| Sample::of(pid).ok_or(BenchError::NoProcess { pid });
+    let observe = |pid: u32| ProcessSample::of(pid).ok_or(BenchError::NoProcess { pid });
     let idle = load.server.map(observe).transpose()?;
     let (watching, failures) = set_up(load).await?;
 
-    let (own, server) = (Sample::own(), load.server.map(observe).transpose()?);
+    let (own, server) = (ProcessSample::own(), load.server.map(observe).transpose()?);
     let start = Instant::now();
     let mut before: Vec<Counted> = Vec::with_capacity(watching.len());
     for viewer in &watching {
@@ -79,7 +79,7 @@ pub async fn viewers(load: &Load) -> Result<Report, BenchError> {
         after.push(viewer.counted().await);
     }
     let elapsed = start.elapsed();
-    let own = own.zip(Sample::own()).map(|(before, after)| after.since(&before));
+    let own = own.zip(ProcessSample::own()).map(|(before, after)| after.cpu_since(&before));
     let cost = match (idle, server, load.server.map(observe).transpose()?) {
         (Some(idle), Some(before), Some(after)) => {
             Some(ServerCost::new(&idle, &before, &after, watching.len(), elapsed))

@@ -8,28 +8,28 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sample {
+pub struct ProcessSample {
     /// User and system time.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// Resident memory in bytes.
-    pub(crate) memory: u64,
+    pub memory: u64,
 }
 
-impl Sample {
+impl ProcessSample {
     /// Of this process; `None` where there is no `/proc`.
-    pub(crate) fn own() -> Option<Self> {
+    pub fn own() -> Option<Self> {
         Self::of(std::process::id())
     }
 
     /// Of any process.
-    pub(crate) fn of(pid: u32) -> Option<Self> {
+    pub fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         Self::parse(&stat, &status)
     }
 
     /// The CPU time used since an earlier sample.
-    pub(crate) fn since(&self, earlier: &Self) -> Duration {
+    pub fn cpu_since(&self, earlier: &Self) -> Duration {
         self.cpu.saturating_sub(earlier.cpu)
     }
 
@@ -51,15 +51,15 @@ mod tests {
     #[test]
     fn the_kernel_s_lines_are_read() {
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 100";
-        let sample = Sample::parse(stat, "Name:\ta\nVmRSS:\t   2048 kB\n").unwrap();
-        assert_eq!(sample, Sample { cpu: Duration::from_secs(2), memory: 2 << 20 });
-        assert_eq!(Sample::parse("7 (a", ""), None);
+        let sample = ProcessSample::parse(stat, "Name:\ta\nVmRSS:\t   2048 kB\n").unwrap();
+        assert_eq!(sample, ProcessSample { cpu: Duration::from_secs(2), memory: 2 << 20 });
+        assert_eq!(ProcessSample::parse("7 (a", ""), None);
     }
 
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_is_there() {
-        assert!(Sample::own().unwrap().memory > 1 << 20);
-        assert_eq!(Sample::of(u32::MAX), None);
+        assert!(ProcessSample::own().unwrap().memory > 1 << 20);
+        assert_eq!(ProcessSample::of(u32::MAX), None);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Load;
-use crate::process::Sample;
+use crate::process::ProcessSample;
 use crate::viewer::Counted;
 
 /// The least, the middle and the most of a figure over all viewers.
@@ -47,9 +47,15 @@ pub struct ServerCost {
 }
 
 impl ServerCost {
-    pub(crate) fn new(idle: &Sample, before: &Sample, after: &Sample, viewers: usize, elapsed: Duration) -> Self {
+    pub(crate) fn new(
+        idle: &ProcessSample,
+        before: &ProcessSample,
+        after: &ProcessSample,
+        viewers: usize,
+        elapsed: Duration,
+    ) -> Self {
         let viewers = viewers.max(1) as f64;
-        let cpu = after.since(before).as_secs_f64() * 1e3 / (viewers * elapsed.as_secs_f64());
+        let cpu = after.cpu_since(before).as_secs_f64() * 1e3 / (viewers * elapsed.as_secs_f64());
         Self {
             cpu_ms_per_viewer_second: cpu,
             viewers_per_core: if cpu > 0.0 { 1e3 / cpu } else { 0.0 },
