@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtcast_proto::connection::{ConnectionEvent, PeerConnectionState};
+use rtcast_proto::connection::{ConnectionEvent, Datagram, PeerConnectionState};
 use rtcast_proto::dtls::DtlsVersion;
 use rtcast_proto::{Codec, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side};
@@ -107,4 +107,20 @@ fn a_certificate_that_was_not_announced_is_refused() {
     assert_eq!(pair.right.connection.connection_state(), PeerConnectionState::Failed);
     let reason = pair.right.connection.failure().unwrap();
     assert!(reason.contains("fingerprint"), "{reason}");
+}
+
+#[test]
+fn what_a_stranger_sends_does_not_reach_dtls() {
+    for version in [DtlsVersion::V1_2, DtlsVersion::V1_3, DtlsVersion::Auto] {
+        let mut pair = pair(&Link { delay: Duration::from_millis(25), ..Link::default() }, 8, version);
+        let now = pair.now;
+        for peer in [&mut pair.left, &mut pair.right] {
+            // The head of a handshake record, and after it nothing that makes sense.
+            let mut junk = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, 99, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+            let source = "192.0.2.66:6666".parse().unwrap();
+            let datagram = Datagram { source, destination: peer.address, contents: &mut junk };
+            peer.connection.handle_input(now, datagram);
+        }
+        assert!(pair.connect(Duration::from_secs(5)).is_some(), "{version:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::{Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch};
 use rtcast_proto::ice::username_of;
 use rtcast_proto::jsep::TransceiverId;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::Counters;
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
@@ -165,12 +166,9 @@ impl Shard {
                 self.connections.insert(id, entry);
             }
             Command::Call { id, work } => {
-                if let Some(entry) = self.connections.get_mut(&id) {
-                    work(entry, now);
-                    self.mark(id);
-                    // The caller expects what it asked for to be on its way, and frames behind it to see the effect.
-                    self.settle();
-                }
+                self.with(id, |entry| work(entry, now));
+                // The caller expects what it asked for to be on its way, and frames behind it to see the effect.
+                self.settle();
             }
             Command::Frame { broadcast, frame } => self.fan_out(now, broadcast, &frame),
             Command::BroadcastEnded { broadcast } => {
@@ -268,9 +266,23 @@ impl Shard {
     }
 
     fn deliver(&mut self, now: Instant, id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
+        self.with(id, |entry| {
+            entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents });
+        });
+    }
+
+    /// Runs work on a connection and marks it to be settled. Should the work panic, its connection is dropped without
+    /// another word, and those of all other viewers go on.
+    fn with(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
-        entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents });
-        self.mark(id);
+        if catch_unwind(AssertUnwindSafe(|| work(entry))).is_ok() {
+            self.mark(id);
+            return;
+        }
+        error!(connection = id.0, "a connection broke off by a defect in the program and is dropped");
+        if let Some(entry) = self.connections.remove(&id) {
+            self.forget(id, &entry);
+        }
     }
 
     fn mark(&mut self, id: ConnectionId) {
@@ -347,10 +359,11 @@ impl Shard {
                 continue;
             }
             entry.scheduled = None;
-            if entry.connection.poll_timeout().is_some_and(|due| due <= now) {
-                entry.connection.handle_timeout(now);
-            }
-            self.mark(id);
+            self.with(id, |entry| {
+                if entry.connection.poll_timeout().is_some_and(|due| due <= now) {
+                    entry.connection.handle_timeout(now);
+                }
+            });
         }
     }
 
@@ -365,6 +378,11 @@ impl Shard {
         while let Some(event) = entry.connection.poll_event() {
             entry.shared.event(event);
         }
+        self.forget(id, &entry);
+    }
+
+    /// Takes a connection that is no longer in the list out of everything else.
+    fn forget(&mut self, id: ConnectionId, entry: &Entry) {
         self.usernames.remove(entry.connection.username_fragment());
         for remote in &entry.remotes {
             if self.remotes.get(remote) == Some(&id) {

@@ -162,3 +162,27 @@ impl Drop for Inner {
         self.shard.call(self.id, Box::new(|entry, now| entry.connection.close(now)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::EndpointConfig;
+    use rtcast_proto::connection::PeerConnectionState;
+
+    #[tokio::test]
+    async fn a_defect_ends_one_connection_and_no_other() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = EndpointConfig { address, shards: Some(1), ..EndpointConfig::default() };
+        let endpoint = Endpoint::bind(config).unwrap();
+        let broken = PeerConnection::new(Configuration::on(&endpoint)).await.unwrap();
+        let whole = PeerConnection::new(Configuration::on(&endpoint)).await.unwrap();
+        let mut events = broken.events();
+        let result = broken.call(|_, _| panic!("a defect that this test plays")).await;
+        assert!(matches!(result, Err(Error::Closed)));
+        assert!(events.recv().await.is_none());
+        assert_eq!(broken.connection_state(), PeerConnectionState::Closed);
+        assert!(broken.create_offer().await.is_err());
+        assert!(whole.create_offer().await.is_ok());
+        assert_eq!(endpoint.stats().connections, 1);
+    }
+}

@@ -107,6 +107,12 @@ impl Shared {
 
     /// The connection is gone: streams of events and of frames end.
     pub(crate) fn ended(&self) {
+        {
+            let mut snapshot = lock(&self.snapshot);
+            snapshot.connection = PeerConnectionState::Closed;
+            snapshot.ice = IceTransportState::Closed;
+            snapshot.signaling = SignalingState::Closed;
+        }
         lock(&self.events).take();
         for (_, queue) in lock(&self.tracks).drain() {
             queue.close();

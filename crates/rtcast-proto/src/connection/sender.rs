@@ -1,6 +1,6 @@
 //! The sending half of a transceiver: from packetised frames to protected packets, with retransmission.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,8 @@ pub(super) struct RtpSender {
     waiting_for_keyframe: bool,
     sent: VecDeque<SentFrame>,
     retransmissions: VecDeque<u64>,
-    recent_retransmissions: VecDeque<(u64, Instant)>,
+    /// When a packet was last sent again, `None` while it waits for that: a repeated request costs no more than a look-up.
+    requested: HashMap<u64, Option<Instant>>,
     last_frame: Option<(Instant, u32, u32)>,
     packets: u32,
     octets: u32,
@@ -129,7 +130,7 @@ impl RtpSender {
             waiting_for_keyframe: false,
             sent: VecDeque::new(),
             retransmissions: VecDeque::new(),
-            recent_retransmissions: VecDeque::new(),
+            requested: HashMap::new(),
             last_frame: None,
             packets: 0,
             octets: 0,
@@ -144,10 +145,13 @@ impl RtpSender {
             self.queue.clear();
             self.sent.clear();
             self.retransmissions.clear();
+            self.requested.clear();
         }
         if self.extension != extension {
             // Packets already sent were signed with the old block and could not be repeated with the new one.
             self.sent.clear();
+            self.retransmissions.clear();
+            self.requested.clear();
             self.extension = extension;
             self.extension_needed = true;
         }
@@ -258,17 +262,18 @@ impl RtpSender {
     /// Notes a request for lost packets.
     pub(super) fn handle_nack(&mut self, now: Instant, lost: &[u16]) {
         self.stats.nack_count += 1;
-        while let Some((_, at)) = self.recent_retransmissions.front() {
-            if now.saturating_duration_since(*at) < RETRANSMISSION_PAUSE && self.recent_retransmissions.len() < 512 {
-                break;
-            }
-            self.recent_retransmissions.pop_front();
+        let pausing = |at| now.saturating_duration_since(at) < RETRANSMISSION_PAUSE;
+        if self.requested.len() > 2 * MAX_RETRANSMISSIONS {
+            self.requested.retain(|_, at| at.is_none_or(pausing));
         }
         for &number in lost {
+            if self.retransmissions.len() >= MAX_RETRANSMISSIONS {
+                break;
+            }
             let index = SequenceNumber(number).extend(self.next_sequence);
-            let known = self.retransmissions.contains(&index)
-                || self.recent_retransmissions.iter().any(|(recent, _)| *recent == index);
-            if !known && self.retransmissions.len() < MAX_RETRANSMISSIONS && self.find_sent(index).is_some() {
+            let recent = self.requested.get(&index).is_some_and(|at| at.is_none_or(pausing));
+            if !recent && self.find_sent(index).is_some() {
+                self.requested.insert(index, None);
                 self.retransmissions.push_back(index);
             }
         }
@@ -387,10 +392,55 @@ impl RtpSender {
                 if prefix != 0 {
                     self.rtx_sequence += 1;
                 }
-                self.recent_retransmissions.push_back((index, now));
             }
+            self.requested.insert(index, Some(now));
             self.retransmissions.pop_front();
         }
         Stopped::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::EncodedFrame;
+    use crate::payload::Packetizer;
+    use crate::srtp::SrtpProfile;
+    use crate::types::MediaTime;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
+    fn a_packet_that_is_asked_for_a_thousand_times_goes_once_and_again_after_a_pause() {
+        let now = Instant::now();
+        let srtp = SrtpSession::new(SrtpProfile::AeadAes128Gcm, &[7; 56], true).unwrap();
+        let pair = SelectedPair { local: ([127, 0, 0, 1], 1).into(), remote: ([127, 0, 0, 1], 2).into() };
+        let mut sender = RtpSender::new(&mut Random::new([1; 32]), Ssrc(1), Ssrc(2));
+        let (payload_type, rtx) = (PayloadType::new(96), Some(PayloadType::new(97)));
+        let encoding = SendEncoding { codec: Codec::Vp8, payload_type, rtx_payload_type: rtx };
+        sender.set_encoding(Some(encoding), Vec::new());
+        let data = vec![0x10; 5_000].into();
+        let frame = EncodedFrame { codec: Codec::Vp8, data, timestamp: MediaTime::ZERO, keyframe: true };
+        let packets = Arc::new(Packetizer::new(Codec::Vp8, 1_160).packetize(&frame, now).unwrap());
+        let mut batch = TransmitBatch::default();
+        let mut sent = |sender: &mut RtpSender, now| {
+            batch.clear();
+            assert_eq!(sender.poll_transmit(now, pair, &srtp, &mut batch, &mut 1_000_000), Stopped::Done);
+            batch.len()
+        };
+        assert!(!sender.enqueue(&packets, 0));
+        assert_eq!(sent(&mut sender, now), 5);
+        let first = (sender.next_sequence - 5) as u16;
+        // Everything that 16 bits can name: five of it were sent.
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        for _ in 0..20 {
+            sender.handle_nack(now, &all);
+            sender.handle_nack(now, &vec![first; 1_000]);
+        }
+        assert_eq!(sent(&mut sender, now), 5);
+        sender.handle_nack(now + RETRANSMISSION_PAUSE / 2, &[first]);
+        assert_eq!(sent(&mut sender, now + RETRANSMISSION_PAUSE / 2), 0);
+        sender.handle_nack(now + RETRANSMISSION_PAUSE, &[first, first]);
+        assert_eq!(sent(&mut sender, now + RETRANSMISSION_PAUSE), 1);
+        assert_eq!(sender.stats().retransmitted_packets_sent, 6);
     }
 }

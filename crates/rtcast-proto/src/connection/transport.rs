@@ -59,7 +59,7 @@ pub(super) struct Transport {
     failure: Option<String>,
     role: Option<DtlsRole>,
     fingerprints: Vec<Fingerprint>,
-    early: Vec<Vec<u8>>,
+    early: Vec<(SocketAddr, Vec<u8>)>,
     known_remotes: Vec<SocketAddr>,
     srtp: Option<SrtpSession>,
     queue: VecDeque<(SelectedPair, Vec<u8>)>,
@@ -97,9 +97,6 @@ impl Transport {
             Ok(endpoint) => {
                 self.dtls = Some(Box::new(endpoint));
                 self.dtls_state = DtlsTransportState::Connecting;
-                for packet in std::mem::take(&mut self.early) {
-                    self.handle_dtls(now, &packet);
-                }
                 self.drive_dtls(now);
             }
             Err(error) => self.fail(&error),
@@ -154,13 +151,13 @@ impl Transport {
                 Received::Nothing
             }
             Some(20..=63) => {
-                if self.known_remotes.contains(&remote) {
+                if self.dtls.is_some() && self.known_remotes.contains(&remote) {
                     self.handle_dtls(now, bytes);
                     self.drive_dtls(now);
                 } else if self.early.len() < MAX_EARLY_PACKETS
                     && matches!(self.dtls_state, DtlsTransportState::New | DtlsTransportState::Connecting)
                 {
-                    self.early.push(bytes.to_vec());
+                    self.early.push((remote, bytes.to_vec()));
                 }
                 Received::Nothing
             }
@@ -235,12 +232,7 @@ impl Transport {
     }
 
     fn handle_dtls(&mut self, now: Instant, packet: &[u8]) {
-        let Some(dtls) = &mut self.dtls else {
-            if self.early.len() < MAX_EARLY_PACKETS && self.dtls_state == DtlsTransportState::New {
-                self.early.push(packet.to_vec());
-            }
-            return;
-        };
+        let Some(dtls) = &mut self.dtls else { return };
         if let Err(error) = dtls.handle_timeout(now).and_then(|()| dtls.handle_packet(packet)) {
             self.fail(&error);
         }
@@ -249,9 +241,13 @@ impl Transport {
     /// Lets DTLS act, if there is somewhere to send: its first poll starts the handshake's clock.
     fn drive_dtls(&mut self, now: Instant) {
         let Some(pair) = self.ice.selected_pair() else { return };
-        if self.dtls.is_some() && !self.early.is_empty() && self.known_remotes.contains(&pair.remote) {
-            for packet in std::mem::take(&mut self.early) {
-                self.handle_dtls(now, &packet);
+        if self.dtls.is_some() && !self.early.is_empty() {
+            // Whoever has not proven by STUN that the address is the peer's may have sent anything; DTLS ends at some of
+            // it, so it never gets there.
+            for (remote, packet) in std::mem::take(&mut self.early) {
+                if self.known_remotes.contains(&remote) {
+                    self.handle_dtls(now, &packet);
+                }
             }
         }
         if self.dtls_state == DtlsTransportState::Closed {

@@ -390,6 +390,9 @@ impl Media {
             if let Some(msid) = &description.msid {
                 add("ssrc", format!("{} msid:{msid}", description.ssrc));
             }
+            if description.cname.is_none() && description.msid.is_none() {
+                add("ssrc", description.ssrc.to_string());
+            }
         }
         match (&self.sctpmap, self.sctp_port) {
             (Some(map), _) => add("sctpmap", map.clone()),

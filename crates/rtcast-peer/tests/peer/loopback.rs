@@ -1,14 +1,12 @@
 //! Two peer connections of one process meet over loopback.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{connect, endpoint, first_track, frame, next_frame, wait_for};
 use rtcast_peer::{
     Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionEvent,
     PeerConnectionState, RtpCodec,
 };
-use support::{connect, endpoint, first_track, frame, next_frame, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_arrive_as_they_were_sent_on_any_number_of_shards() {

@@ -1,10 +1,6 @@
 //! The load generator, against the command's own server.
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::{Running, output};
 use serde_json::Value;
-use support::{Running, output};
 
 #[test]
 fn every_viewer_receives_every_picture() {

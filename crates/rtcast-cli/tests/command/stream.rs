@@ -1,14 +1,10 @@
 //! The command as a person or a program meets it.
-#![cfg(unix)]
-
-mod support;
-
 use std::io::Read;
 use std::process::ChildStdout;
 use std::time::{Duration, Instant};
 
+use crate::support::{Running, output};
 use serde_json::Value;
-use support::{Running, output};
 
 #[test]
 fn events_come_at_once_and_ctrl_c_ends_well_within_a_second() {

@@ -1,5 +1,4 @@
 //! What the tests of the command share.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};

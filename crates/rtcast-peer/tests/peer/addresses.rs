@@ -1,13 +1,11 @@
 //! Connections with sockets of their own, on either version of IP.
 
-mod support;
-
 use std::time::Instant;
 
+use crate::support::{connect, first_track, frame, next_frame, wait_for};
 use rtcast_peer::{
     Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionState, RtpCodec,
 };
-use support::{connect, first_track, frame, next_frame, wait_for};
 
 async fn one_frame_crosses(address: Option<&str>) {
     let mut configuration = Configuration::default();

@@ -1,0 +1,6 @@
+//! The command as a person or a program meets it, one file per behaviour.
+#![cfg(unix)]
+
+mod bench;
+mod stream;
+mod support;

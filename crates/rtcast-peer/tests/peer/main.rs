@@ -1,0 +1,6 @@
+//! Peer connections over the sockets of this machine, one file per behaviour.
+
+mod addresses;
+mod fan_out;
+mod loopback;
+mod support;
