@@ -63,7 +63,7 @@ impl Viewer {
             address,
             joined: None,
             reason: LeaveReason::Failed,
-            _place: place,
+            place: Some(place),
         };
         Ok(Self { connection, events, membership, deadline: Some(Instant::now() + CONNECT_LIMIT) })
     }
@@ -95,13 +95,15 @@ impl Viewer {
         }
     }
 
-    /// Says goodbye over the connection and takes the viewer off the list.
-    pub(crate) async fn leave(mut self, reason: LeaveReason) {
+    /// Says goodbye over the connection and takes the viewer off the list. Returns its place, which is free once that is
+    /// dropped.
+    pub(crate) async fn leave(mut self, reason: LeaveReason) -> Option<OwnedSemaphorePermit> {
         self.membership.reason = reason;
         self.membership.shared.refresh(self.membership.id, &self.connection).await;
         if timeout(CLOSE_LIMIT, self.connection.close()).await.is_err() {
             tracing::warn!(viewer = self.membership.id.0, "the farewell took too long");
         }
+        self.membership.place.take()
     }
 }
 
@@ -114,7 +116,7 @@ struct Membership {
     address: SocketAddr,
     joined: Option<Instant>,
     reason: LeaveReason,
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Membership {

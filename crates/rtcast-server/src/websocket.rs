@@ -31,6 +31,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// After so many mistakes the WebSocket is closed.
 const MISTAKES: u32 = 20;
+/// How long the viewer may take to answer the close of the WebSocket.
+const CLOSE_LIMIT: Duration = Duration::from_millis(250);
 
 /// Makes the WebSocket of a request.
 pub(crate) async fn upgrade(
@@ -82,10 +84,23 @@ impl Conversation {
     async fn run(mut self) {
         let end = self.converse().await;
         let close = Message::Close(Some(CloseFrame { code: end.code, reason: end.words.into() }));
-        let _ = timeout(Duration::from_millis(100), self.socket.send(close)).await;
-        if let Some(viewer) = self.viewer.take() {
-            viewer.leave(end.reason).await;
-        }
+        let viewer = self.viewer.take();
+        let socket = &mut self.socket;
+        // RFC 6455 §7.1.1: the server closes TCP once the closing handshake is done. What the viewer still sends is read,
+        // for the kernel would answer unread bytes with a reset, which may overtake the goodbye.
+        let closed = timeout(CLOSE_LIMIT, async {
+            if socket.send(close).await.is_ok() {
+                while let Some(Ok(_)) = socket.recv().await {}
+            }
+        });
+        let left = async {
+            match viewer {
+                Some(viewer) => Some(viewer.leave(end.reason).await),
+                None => None,
+            }
+        };
+        // The place is given back last, so that a server that stops waits for the handshake, too.
+        let (_, _place) = tokio::join!(closed, left);
     }
 
     async fn converse(&mut self) -> End {

@@ -237,6 +237,33 @@ async fn an_unknown_stream_is_told_inside() {
 }
 
 #[tokio::test]
+async fn the_websocket_closes_with_its_handshake() {
+    let fixture = Fixture::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let viewer = viewer().await;
+        let mut client = Client::connect(&fixture, "film").await;
+        client.send(&json!({"type": "offer", "sdp": offer(&viewer).await})).await;
+        assert_eq!(client.recv_for(&viewer).await["type"], "answer");
+        clients.push((client, viewer));
+    }
+    let Fixture { server, feeder: _feeder, .. } = fixture;
+    let stopping = tokio::spawn(server.shutdown());
+    for (mut client, _viewer) in clients {
+        while client.recv().await.expect("a goodbye")["type"] != "bye" {}
+        // As the page does: its own goodbye is on the way when the server closes.
+        let _ = client.socket.send(Message::text(r#"{"type":"bye"}"#)).await;
+        let _ = client.socket.close(None).await;
+        let mut closed = false;
+        while let Some(message) = timeout(LIMIT, client.socket.next()).await.expect("an end in time") {
+            closed |= message.expect("the connection is not reset").is_close();
+        }
+        assert!(closed, "the server sends its close");
+    }
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stopping_server_says_goodbye() {
     let mut fixture = Fixture::start().await;
     let viewer = viewer().await;
