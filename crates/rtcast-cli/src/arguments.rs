@@ -102,6 +102,14 @@ pub(crate) struct StreamOptions {
     #[arg(long, value_name = "BITS/S", value_parser = bitrate)]
     pub(crate) bitrate: Option<Bitrate>,
 
+    /// How many viewers may watch at a time; further ones are told to come back later
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_viewers: u32,
+
+    /// How many threads send; by default one for each core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: Option<u8>,
+
     /// Open the page in this machine's browser
     #[arg(long)]
     pub(crate) open: bool,

@@ -19,8 +19,8 @@ pub(crate) struct Ready<'a> {
     pub(crate) plan: (String, Value),
     pub(crate) name: &'a str,
     pub(crate) addresses: &'a Addresses,
-    /// What to say about the port, if it is not the one asked for.
-    pub(crate) port_note: Option<String>,
+    /// What is not as it was asked for, or slower than it could be.
+    pub(crate) notes: Vec<String>,
     pub(crate) qr: bool,
 }
 
@@ -77,6 +77,7 @@ impl Output {
                     "source": ready.title,
                     "description": ready.description,
                     "plan": ready.plan.1,
+                    "notes": ready.notes,
                 }))
             }
             Self::Terminal(paint) => print(|out| {
@@ -91,7 +92,7 @@ impl Output {
                     write!(out, "{}", terminal::qr_code(&best, 14))?;
                 }
                 writeln!(out, "    {}      {}", paint.quiet("WHEP"), format_args!("{best}/whep"))?;
-                if let Some(note) = &ready.port_note {
+                for note in &ready.notes {
                     writeln!(out, "    {}      {note}", paint.quiet("note"))?;
                 }
                 Ok(())
@@ -138,6 +139,12 @@ impl Output {
                 "packets_sent": stats.packets_sent,
                 "bytes_sent": stats.bytes_sent,
                 "frames_sent": stats.frames_sent,
+                "packets_retransmitted": stats.retransmitted_packets_sent,
+                "frames_dropped": stats.frames_dropped,
+                "viewer_frames_dropped": stats.viewer_frames_dropped,
+                "send_errors": stats.send_errors,
+                "lag_ms": rounded(stats.lag.as_secs_f64() * 1e3),
+                "overloaded": stats.overloaded,
             })),
             Self::Terminal(_) => print(|out| {
                 write!(out, "{CLEAR_LINE}    {}", terminal::clock(figures.running))?;
@@ -152,6 +159,10 @@ impl Output {
                 }
                 if let Some(percent) = figures.cpu {
                     write!(out, "  cpu {percent:.0} %")?;
+                }
+                if stats.overloaded {
+                    let milliseconds = stats.lag.as_secs_f64() * 1e3;
+                    write!(out, "  OVERLOADED: {milliseconds:.0} ms behind, {} frames dropped", stats.frames_dropped)?;
                 }
                 Ok(())
             }),

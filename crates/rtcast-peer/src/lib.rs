@@ -2,7 +2,6 @@
 //!
 //! [`PeerConnection`] is the W3C's `RTCPeerConnection`; [`Endpoint`] is the UDP port and the threads that any number of
 //! them share; [`Broadcast`] is one encoded stream for all of them.
-#![forbid(unsafe_code)]
 
 mod broadcast;
 mod endpoint;
@@ -13,9 +12,9 @@ mod random;
 mod track;
 
 pub use broadcast::{Broadcast, FrameSubscription};
-pub use endpoint::{Endpoint, EndpointConfig, EndpointStats};
+pub use endpoint::{Endpoint, EndpointConfig, EndpointStats, Survey};
 pub use error::Error;
-pub use net::SocketCapabilities;
+pub use net::{SocketCapabilities, SocketOptions};
 pub use peer_connection::{
     Configuration, EventStream, PeerConnection, PeerConnectionEvent, RemoteTrack, RtpSender, RtpTransceiver, TrackEvent,
 };

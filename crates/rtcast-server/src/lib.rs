@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod listen;
 mod message;
+mod metrics;
 mod negotiation;
 mod pages;
 mod problem;

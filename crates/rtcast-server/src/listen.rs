@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use rtcast::{Endpoint, EndpointConfig};
+use rtcast::{Endpoint, EndpointConfig, SocketOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,7 +24,11 @@ const CONNECTIONS: usize = 16_384;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the TCP and the UDP port of one number: the one asked for, else the next that is free for both.
-pub(crate) async fn listen(address: SocketAddr, shards: Option<usize>) -> Result<(TcpListener, Endpoint), ServerError> {
+pub(crate) async fn listen(
+    address: SocketAddr,
+    shards: Option<usize>,
+    socket: SocketOptions,
+) -> Result<(TcpListener, Endpoint), ServerError> {
     for step in 0..=FURTHER_PORTS {
         let mut attempt = address;
         if address.port() != 0 {
@@ -37,7 +41,7 @@ pub(crate) async fn listen(address: SocketAddr, shards: Option<usize>) -> Result
             Err(error) => return Err(ServerError::Bind { address: attempt, error }),
         };
         let local = listener.local_addr().map_err(|error| ServerError::Bind { address: attempt, error })?;
-        match Endpoint::bind(EndpointConfig { address: local, shards, ..Default::default() }) {
+        match Endpoint::bind(EndpointConfig { address: local, shards, socket, ..Default::default() }) {
             Ok(endpoint) => return Ok((listener, endpoint)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(ServerError::Endpoint { address: local, error }),

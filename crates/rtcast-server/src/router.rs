@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{any, get};
 
 use crate::shared::Shared;
-use crate::{pages, websocket, whep};
+use crate::{metrics, pages, websocket, whep};
 
 /// The routes of a server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -14,6 +14,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(pages::index))
         .route("/api/streams", get(pages::streams))
         .route("/assets/{file}", get(pages::asset))
+        .route("/metrics", get(metrics::metrics))
         .route("/{name}", get(pages::player))
         .route("/{name}/", get(pages::player))
         .route("/{name}/ws", any(websocket::upgrade))

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtcast::{ConnectionStats, MediaKind};
+use rtcast::{EndpointStats, SocketCapabilities, SocketOptions, Survey};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -41,21 +41,39 @@ pub struct ServerStats {
     pub bytes_sent: u64,
     /// Encoded video frames in these packets.
     pub frames_sent: u64,
+    /// Packets among these that were sent again.
+    pub retransmitted_packets_sent: u64,
     /// The share of packets that the viewers lately reported lost, 0.0 to 1.0, the mean of all their streams.
     pub fraction_lost: f64,
     /// The median of the viewers' round-trip times, `None` before the first report.
     pub round_trip_time: Option<Duration>,
+    /// Frames that were dropped for all viewers of a thread because it could not keep up.
+    pub frames_dropped: u64,
+    /// Frames that single viewers were not sent because their own network was too slow.
+    pub viewer_frames_dropped: u64,
+    /// Datagrams that the system refused to send.
+    pub send_errors: u64,
+    /// How long the last frame had waited before its first viewer was served.
+    pub lag: Duration,
+    /// Whether the server could not keep up lately. It admits no further viewers until it can.
+    pub overloaded: bool,
 }
 
 impl ServerStats {
-    /// Adds what one viewer was sent.
-    pub(crate) fn add(&mut self, connection: &ConnectionStats) {
-        for sender in &connection.senders {
-            self.packets_sent += sender.stats.packets_sent;
-            self.bytes_sent += sender.stats.bytes_sent;
-            if sender.codec.is_some_and(|codec| codec.kind() == MediaKind::Video) {
-                self.frames_sent += sender.stats.frames_sent;
-            }
+    pub(crate) fn new(viewers: usize, survey: &Survey, endpoint: &EndpointStats) -> Self {
+        Self {
+            viewers,
+            packets_sent: survey.packets_sent,
+            bytes_sent: survey.bytes_sent,
+            frames_sent: survey.frames_sent,
+            retransmitted_packets_sent: survey.retransmitted_packets_sent,
+            fraction_lost: survey.fraction_lost,
+            round_trip_time: survey.round_trip_times.get(survey.round_trip_times.len() / 2).copied(),
+            frames_dropped: endpoint.frames_dropped,
+            viewer_frames_dropped: survey.frames_dropped,
+            send_errors: endpoint.send_errors,
+            lag: endpoint.lag,
+            overloaded: endpoint.overloaded,
         }
     }
 }
@@ -63,12 +81,17 @@ impl ServerStats {
 impl Server {
     /// A server to be set up.
     pub fn builder() -> ServerBuilder {
-        ServerBuilder { streams: Vec::new(), viewers: 10_000, shards: None }
+        ServerBuilder { streams: Vec::new(), viewers: 10_000, shards: None, socket: SocketOptions::default() }
     }
 
     /// Where it listens, by TCP for HTTP and by UDP for media. The port may be a later one than asked for.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// What the kernel can do for the media sockets; [`SocketCapabilities::shortcomings`] says what is missing.
+    pub fn capabilities(&self) -> SocketCapabilities {
+        self.shared.endpoint.capabilities()
     }
 
     /// How many viewers' connections stand.
@@ -131,6 +154,7 @@ pub struct ServerBuilder {
     streams: Vec<(String, Stream)>,
     viewers: usize,
     shards: Option<usize>,
+    socket: SocketOptions,
 }
 
 impl ServerBuilder {
@@ -141,7 +165,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How many viewers may watch at a time, 10,000 by default. Further ones are refused.
+    /// How many viewers may watch at a time, 10,000 by default. Further ones are refused: by WHEP with 503 and
+    /// `Retry-After`, over the WebSocket with a `QuotaExceededError`. So they are while the server is overloaded.
     #[must_use]
     pub fn viewers(mut self, limit: usize) -> Self {
         self.viewers = limit;
@@ -155,13 +180,20 @@ impl ServerBuilder {
         self
     }
 
+    /// What is asked of the kernel for the media sockets. Default: all that makes it faster.
+    #[must_use]
+    pub fn socket(mut self, options: SocketOptions) -> Self {
+        self.socket = options;
+        self
+    }
+
     /// Listens and serves. If the port is taken, by TCP or UDP, the next one that is free for both is used; port 0 is any
     /// free one.
     ///
     /// # Errors
     /// Every variant of [`ServerError`].
     pub async fn bind(self, address: SocketAddr) -> Result<Server, ServerError> {
-        let (listener, endpoint) = listen(address, self.shards).await?;
+        let (listener, endpoint) = listen(address, self.shards, self.socket).await?;
         let local_address = listener.local_addr().map_err(|error| ServerError::Bind { address, error })?;
         let shared = Arc::new(Shared::new(endpoint, self.viewers));
         for (name, stream) in self.streams {

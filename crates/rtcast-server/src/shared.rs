@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use futures_util::future::join_all;
-use rtcast::{ConnectionStats, Endpoint, PeerConnection};
+use rtcast::Endpoint;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::error::ServerError;
 use crate::event::{ServerEvent, ViewerId};
+use crate::message::ErrorObject;
 use crate::server::ServerStats;
 use crate::stream::{Stream, check_name};
 use crate::whep::Session;
@@ -17,26 +17,18 @@ use crate::whep::Session;
 /// How many events an observer may lag behind before it misses the oldest.
 const EVENTS: usize = 1024;
 
-/// A viewer whose connection stands.
-pub(crate) struct Member {
-    pub(crate) stream: Arc<str>,
-    pub(crate) connection: PeerConnection,
-    /// What it had been sent when it was last asked.
-    pub(crate) last: ConnectionStats,
-}
-
 /// The state of a server.
 pub(crate) struct Shared {
     pub(crate) endpoint: Endpoint,
     pub(crate) events: broadcast::Sender<ServerEvent>,
     pub(crate) stopping: watch::Sender<bool>,
     streams: RwLock<BTreeMap<Arc<str>, Arc<Stream>>>,
-    members: Mutex<HashMap<ViewerId, Member>>,
+    /// The viewers whose connection stands, with the stream that each watches.
+    members: Mutex<HashMap<ViewerId, Arc<str>>>,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     places: Arc<Semaphore>,
     capacity: usize,
     last_viewer: AtomicU64,
-    gone: Mutex<ServerStats>,
 }
 
 impl Shared {
@@ -52,7 +44,6 @@ impl Shared {
             places: Arc::new(Semaphore::new(capacity)),
             capacity,
             last_viewer: AtomicU64::new(0),
-            gone: Mutex::default(),
         }
     }
 
@@ -81,8 +72,8 @@ impl Shared {
     /// All streams with the number of their viewers, by name.
     pub(crate) fn list(&self) -> Vec<(Arc<str>, Arc<Stream>, usize)> {
         let mut viewers: HashMap<Arc<str>, usize> = HashMap::new();
-        for member in lock(&self.members).values() {
-            *viewers.entry(member.stream.clone()).or_default() += 1;
+        for stream in lock(&self.members).values() {
+            *viewers.entry(stream.clone()).or_default() += 1;
         }
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         let entry = |(name, stream): (&Arc<str>, &Arc<Stream>)| {
@@ -91,37 +82,36 @@ impl Shared {
         streams.iter().map(entry).collect()
     }
 
-    /// A place for one more viewer; `None` if all are taken or the server is stopping.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    /// A place for one more viewer.
+    ///
+    /// # Errors
+    /// Why there is none: all are taken, the server is stopping, or it cannot keep up with the viewers it has.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, ErrorObject> {
+        let refuse = |message: &str, hint: &str| ErrorObject::new("QuotaExceededError", message, hint);
+        // Whoever is admitted to an overloaded server takes from those who watch already.
+        if self.endpoint.is_overloaded() {
+            return Err(refuse("the server cannot keep up with the viewers it has", "try again in a few seconds"));
+        }
+        self.places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| refuse("the server has as many viewers as it may have", "try again when one has left"))
     }
 
     pub(crate) fn next_viewer(&self) -> ViewerId {
         ViewerId(self.last_viewer.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    pub(crate) fn join(&self, id: ViewerId, member: Member) {
-        lock(&self.members).insert(id, member);
+    pub(crate) fn join(&self, id: ViewerId, stream: Arc<str>) {
+        lock(&self.members).insert(id, stream);
     }
 
-    /// Takes a viewer off the list and adds what it was sent to the totals.
     pub(crate) fn part(&self, id: ViewerId) {
-        let member = lock(&self.members).remove(&id);
-        if let Some(member) = member {
-            lock(&self.gone).add(&member.last);
-        }
+        lock(&self.members).remove(&id);
     }
 
     pub(crate) fn viewers(&self) -> usize {
         lock(&self.members).len()
-    }
-
-    /// Asks one viewer's connection what it was sent, and keeps the answer for when it cannot be asked any more.
-    pub(crate) async fn refresh(&self, id: ViewerId, connection: &PeerConnection) {
-        let Ok(stats) = connection.stats().await else { return };
-        if let Some(member) = lock(&self.members).get_mut(&id) {
-            member.last = stats;
-        }
     }
 
     pub(crate) fn tell(&self, event: ServerEvent) {
@@ -143,26 +133,8 @@ impl Shared {
 
     /// Totals since the start, and the state of the network to those who watch now.
     pub(crate) async fn stats(&self) -> ServerStats {
-        let connections: Vec<_> =
-            lock(&self.members).iter().map(|(id, member)| (*id, member.connection.clone())).collect();
-        join_all(connections.iter().map(|(id, connection)| self.refresh(*id, connection))).await;
-        let members = lock(&self.members);
-        let mut stats = lock(&self.gone).clone();
-        let mut round_trips = Vec::with_capacity(members.len());
-        let (mut lost, mut senders) = (0.0, 0_u32);
-        for member in members.values() {
-            stats.add(&member.last);
-            round_trips.extend(member.last.round_trip_time);
-            for sender in &member.last.senders {
-                lost += sender.stats.fraction_lost;
-                senders += 1;
-            }
-        }
-        stats.viewers = members.len();
-        stats.fraction_lost = if senders == 0 { 0.0 } else { lost / f64::from(senders) };
-        round_trips.sort_unstable();
-        stats.round_trip_time = round_trips.get(round_trips.len() / 2).copied();
-        stats
+        let survey = self.endpoint.survey().await;
+        ServerStats::new(self.viewers(), &survey, &self.endpoint.stats())
     }
 
     /// Waits until every viewer has left. No further one is admitted.

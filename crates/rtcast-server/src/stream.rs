@@ -5,7 +5,7 @@ use rtcast::MediaStreamTrack;
 use crate::error::ServerError;
 
 /// The first path segments that belong to the server itself.
-const RESERVED: [&str; 3] = ["api", "assets", "favicon.ico"];
+const RESERVED: [&str; 4] = ["api", "assets", "favicon.ico", "metrics"];
 const LONGEST_NAME: usize = 64;
 
 /// What is streamed under one name: its tracks, and what the list of streams says of it.
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn names_that_break_an_address_are_refused() {
-        for name in ["", "a/b", "a b", "..", "api", "assets", "ä", "a?b", "a#b", &"x".repeat(65)] {
+        for name in ["", "a/b", "a b", "..", "api", "assets", "metrics", "ä", "a?b", "a#b", &"x".repeat(65)] {
             assert!(matches!(check_name(name), Err(ServerError::Name { .. })), "{name}");
         }
         for name in ["foo", "foo.mp4", "a-b_c", "API", &"x".repeat(64)] {

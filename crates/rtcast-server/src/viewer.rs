@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::event::{LeaveReason, ServerEvent, Signalling, ViewerId};
 use crate::message::ErrorObject;
-use crate::shared::{Member, Shared};
+use crate::shared::Shared;
 
 /// How long a viewer may take from its offer to a standing connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -46,10 +46,7 @@ impl Viewer {
             let message = format!("there is no stream named {name:?}");
             return Err(ErrorObject::new("NotFoundError", message, "/api/streams lists the streams"));
         };
-        let Some(place) = shared.place() else {
-            let message = "the server has as many viewers as it may have";
-            return Err(ErrorObject::new("QuotaExceededError", message, "try again when one has left"));
-        };
+        let place = shared.place()?;
         let connection = PeerConnection::new(Configuration::on(&shared.endpoint)).await?;
         let events = connection.events();
         for track in &stream.tracks {
@@ -83,7 +80,7 @@ impl Viewer {
                 Some(PeerConnectionEvent::ConnectionStateChange(state)) => match state {
                     PeerConnectionState::Connected => {
                         self.deadline = None;
-                        self.membership.join(&self.connection);
+                        self.membership.join();
                     }
                     PeerConnectionState::Failed => return Happening::Ended(LeaveReason::Failed),
                     PeerConnectionState::Closed => return Happening::Ended(LeaveReason::Bye),
@@ -99,7 +96,6 @@ impl Viewer {
     /// dropped.
     pub(crate) async fn leave(mut self, reason: LeaveReason) -> Option<OwnedSemaphorePermit> {
         self.membership.reason = reason;
-        self.membership.shared.refresh(self.membership.id, &self.connection).await;
         if timeout(CLOSE_LIMIT, self.connection.close()).await.is_err() {
             tracing::warn!(viewer = self.membership.id.0, "the farewell took too long");
         }
@@ -120,15 +116,12 @@ struct Membership {
 }
 
 impl Membership {
-    fn join(&mut self, connection: &PeerConnection) {
+    fn join(&mut self) {
         if self.joined.is_some() {
             return;
         }
         self.joined = Some(Instant::now());
-        self.shared.join(
-            self.id,
-            Member { stream: self.stream.clone(), connection: connection.clone(), last: Default::default() },
-        );
+        self.shared.join(self.id, self.stream.clone());
         self.shared.tell(ServerEvent::ViewerJoined {
             viewer: self.id,
             stream: self.stream.clone(),

@@ -2,8 +2,9 @@
 
 mod support;
 
-use rtcast_server::{Server, ServerError, Stream};
-use support::{Fixture, request};
+use rtcast::signaling::Signaling;
+use rtcast_server::{Server, ServerError, ServerEvent, Stream};
+use support::{Fixture, frames, request, viewer};
 
 #[tokio::test]
 async fn the_next_port_that_is_free_for_tcp_and_udp_is_taken() {
@@ -48,6 +49,35 @@ async fn streams_come_and_go() {
     assert!(fixture.server.remove_stream("film"));
     assert!(!fixture.server.remove_stream("film"));
     assert_eq!(request(fixture.address(), "GET", "/film", &[], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn metrics_tell_who_watches_and_what_was_sent() {
+    let mut fixture = Fixture::start().await;
+    let metrics = async |fixture: &Fixture| {
+        let reply = request(fixture.address(), "GET", "/metrics", &[], "").await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+        reply.body
+    };
+    let before = metrics(&fixture).await;
+    assert!(before.contains("\nrtcast_viewers 0\n") && before.contains("rtcast_stream_viewers{stream=\"film\"} 0"));
+    let viewer = viewer().await;
+    let received = frames(&viewer);
+    let mut signaling = Signaling::connect(&format!("ws://{}/film/ws", fixture.address())).await.unwrap();
+    signaling.offer(&viewer).await.unwrap();
+    assert_eq!(received.await.unwrap().len(), 5);
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerJoined { .. }));
+    let during = metrics(&fixture).await;
+    assert!(during.contains("rtcast_stream_viewers{stream=\"film\"} 1"), "{during}");
+    let sent = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("rtcast_video_frames_sent_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    assert!(sent(&during) >= 5, "{during}");
+    signaling.close().await;
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerLeft { .. }));
+    assert!(sent(&metrics(&fixture).await) >= sent(&during), "what was sent to viewers who left still counts");
 }
 
 #[tokio::test]

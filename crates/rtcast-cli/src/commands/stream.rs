@@ -74,21 +74,25 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
     for track in [player.video(), player.audio()].into_iter().flatten() {
         tracks = tracks.track(track);
     }
-    let server =
-        Server::builder().stream(name.clone(), tracks).bind(options.listen).await.map_err(|error| refused(&error))?;
+    let mut builder = Server::builder().stream(name.clone(), tracks).viewers(options.max_viewers as usize);
+    if let Some(threads) = options.threads {
+        builder = builder.shards(threads.into());
+    }
+    let server = builder.bind(options.listen).await.map_err(|error| refused(&error))?;
     let mut events = server.events();
     let mut reporter = Reporter::new();
 
     let addresses = Addresses::of(server.local_address());
     let port = server.local_address().port();
     let asked = options.listen.port();
+    let moved = (asked != 0 && asked != port).then(|| format!("port {asked} is taken, so this is port {port}"));
     output.ready(&Ready {
         title: &title,
         description: &description,
         plan: (player.plan().to_string(), serde_json::to_value(player.plan()).unwrap_or_default()),
         name: &name,
         addresses: &addresses,
-        port_note: (asked != 0 && asked != port).then(|| format!("port {asked} is taken, so this is port {port}")),
+        notes: moved.into_iter().chain(server.capabilities().shortcomings()).collect(),
         qr: !options.no_qr && (options.qr || !addresses.network.is_empty()),
     })?;
     if options.open {
@@ -206,7 +210,7 @@ fn name_of(title: &str) -> String {
     match name {
         "" => "stream".into(),
         // These paths are the server's own.
-        "api" | "assets" => format!("{name}-1"),
+        "api" | "assets" | "metrics" => format!("{name}-1"),
         _ => name.to_owned(),
     }
 }

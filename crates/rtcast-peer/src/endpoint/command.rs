@@ -2,21 +2,23 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::Connection;
+use tokio::sync::oneshot;
 
 use super::Counters;
+use super::survey::Survey;
 use crate::broadcast::{BroadcastId, FrameSink};
 use crate::net::UdpSocket;
 use crate::peer_connection::Shared;
 
-/// Frames that may wait for a shard. A shard that is so far behind loses whole frames, and its viewers go on with the
-/// next keyframe.
+/// Frames that may wait for a shard. A shard that is slow drops frames long before, by the policy of
+/// [`overload`](super::overload); this bounds the memory of one that hangs.
 const MAX_WAITING_FRAMES: usize = 512;
 
 /// Datagrams that may wait for a shard, forwarded by others.
@@ -35,8 +37,9 @@ pub(crate) type Work = Box<dyn FnOnce(&mut super::shard::Entry, Instant) + Send>
 pub(super) enum Command {
     Insert { id: ConnectionId, connection: Box<Connection>, shared: Arc<Shared>, sockets: Vec<UdpSocket> },
     Call { id: ConnectionId, work: Work },
-    Frame { broadcast: BroadcastId, frame: Arc<PacketizedFrame> },
+    Frame { broadcast: BroadcastId, frame: Arc<PacketizedFrame>, queued_at: Instant },
     BroadcastEnded { broadcast: BroadcastId },
+    Survey { reply: oneshot::Sender<Survey> },
     Datagram { remote: SocketAddr, local: SocketAddr, contents: Vec<u8> },
     Stop,
 }
@@ -52,6 +55,8 @@ pub(super) struct Mailbox {
     waker: Waker,
     queue: Mutex<Queue>,
     load: AtomicUsize,
+    /// How long the frame that was sent last had waited, in microseconds.
+    lag: AtomicU64,
     counters: Arc<Counters>,
 }
 
@@ -66,7 +71,16 @@ struct Queue {
 impl ShardHandle {
     pub(super) fn new(index: usize, waker: Waker, counters: Arc<Counters>) -> Self {
         let queue = Mutex::new(Queue::default());
-        Self { inner: Arc::new(Mailbox { index, waker, queue, load: AtomicUsize::new(0), counters }) }
+        Self {
+            inner: Arc::new(Mailbox {
+                index,
+                waker,
+                queue,
+                load: AtomicUsize::new(0),
+                lag: AtomicU64::new(0),
+                counters,
+            }),
+        }
     }
 
     /// How username fragments of this shard's connections begin.
@@ -76,6 +90,15 @@ impl ShardHandle {
 
     pub(crate) fn load(&self) -> usize {
         self.inner.load.load(Ordering::Relaxed)
+    }
+
+    /// How long the frame that was sent last had waited for the shard.
+    pub(super) fn lag(&self) -> Duration {
+        Duration::from_micros(self.inner.lag.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn lagged(&self, lag: Duration) {
+        self.inner.lag.store(lag.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Hands a connection to the shard, with sockets of its own or none. Returns `false` if the shard has stopped.
@@ -94,6 +117,13 @@ impl ShardHandle {
     /// dropped.
     pub(crate) fn call(&self, id: ConnectionId, work: Work) -> bool {
         self.inner.push(Command::Call { id, work })
+    }
+
+    /// Asks what the shard's connections have been sent. The answer never comes if the shard has stopped.
+    pub(super) fn survey(&self) -> oneshot::Receiver<Survey> {
+        let (reply, survey) = oneshot::channel();
+        self.inner.push(Command::Survey { reply });
+        survey
     }
 
     pub(crate) fn stop(&self) {
@@ -147,7 +177,7 @@ impl Mailbox {
             }
             match &command {
                 Command::Frame { .. } if queue.frames >= MAX_WAITING_FRAMES => {
-                    self.counters.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                    self.counters.frames_dropped(1, Instant::now());
                     return true;
                 }
                 Command::Datagram { .. } if queue.datagrams >= MAX_WAITING_DATAGRAMS => return true,
@@ -168,7 +198,7 @@ impl Mailbox {
 
 impl FrameSink for Mailbox {
     fn deliver(&self, broadcast: BroadcastId, frame: &Arc<PacketizedFrame>) {
-        self.push(Command::Frame { broadcast, frame: Arc::clone(frame) });
+        self.push(Command::Frame { broadcast, frame: Arc::clone(frame), queued_at: Instant::now() });
     }
 
     fn ended(&self, broadcast: BroadcastId) {

@@ -1,10 +1,13 @@
 //! The endpoint: one UDP port for any number of connections, on a few threads.
 
 mod command;
+mod overload;
 mod routes;
 mod shard;
 mod sockets;
 mod subscription;
+mod survey;
+mod timers;
 
 use std::fmt;
 use std::io;
@@ -18,11 +21,12 @@ use rtcast_proto::connection::WallClock;
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
 use tracing::info;
 
-use crate::net::{SocketCapabilities, UdpSocket, host_addresses};
+use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses};
 pub(crate) use command::{ConnectionId, ShardHandle};
 use routes::Routes;
 pub(crate) use shard::Entry;
 use shard::Shard;
+pub use survey::Survey;
 
 /// More shards than this would not find their letter in the ICE username fragment.
 const MAX_SHARDS: usize = 64;
@@ -39,8 +43,8 @@ pub struct EndpointConfig {
     pub address: SocketAddr,
     /// How many threads share the connections; `None` for one per core. Default: `None`.
     pub shards: Option<usize>,
-    /// Whether the kernel may cut long sends into datagrams where it can. Default: yes.
-    pub segmentation: bool,
+    /// What is asked of the kernel. Default: all that makes it faster.
+    pub socket: SocketOptions,
     /// The certificate of all connections; `None` makes one. Default: `None`.
     pub certificate: Option<Certificate>,
     /// The versions of DTLS to speak. Default: 1.2.
@@ -52,7 +56,7 @@ impl Default for EndpointConfig {
         Self {
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             shards: None,
-            segmentation: true,
+            socket: SocketOptions::default(),
             certificate: None,
             dtls_version: DtlsVersion::V1_2,
         }
@@ -76,12 +80,22 @@ pub struct EndpointStats {
     pub bytes_received: u64,
     /// Datagrams that the socket refused because its buffer was full or the path was gone.
     pub send_errors: u64,
-    /// Frames that were dropped before any viewer because a thread could not keep up.
+    /// Frames that a thread dropped for all its viewers because it could not keep up.
     pub frames_dropped: u64,
+    /// How long the last frame had waited before its first viewer was served, on the slowest thread.
+    pub lag: Duration,
+    /// Whether frames were dropped within the last five seconds.
+    pub overloaded: bool,
 }
 
-#[derive(Debug, Default)]
+/// How long after the last dropped frame an endpoint counts as overloaded.
+const OVERLOAD_LASTS: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
 pub(crate) struct Counters {
+    started: Instant,
+    /// When a frame was last dropped, in milliseconds after the start and one more; 0 if never.
+    last_dropped: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) datagrams_sent: AtomicU64,
     pub(crate) bytes_sent: AtomicU64,
@@ -90,6 +104,39 @@ pub(crate) struct Counters {
     pub(crate) bytes_received: AtomicU64,
     pub(crate) send_errors: AtomicU64,
     pub(crate) frames_dropped: AtomicU64,
+}
+
+impl Counters {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            last_dropped: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            datagrams_sent: AtomicU64::new(0),
+            bytes_sent: AtomicU64::new(0),
+            send_calls: AtomicU64::new(0),
+            datagrams_received: AtomicU64::new(0),
+            bytes_received: AtomicU64::new(0),
+            send_errors: AtomicU64::new(0),
+            frames_dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes frames that were dropped because a thread could not keep up.
+    pub(crate) fn frames_dropped(&self, frames: usize, now: Instant) {
+        if frames > 0 {
+            self.frames_dropped.fetch_add(frames as u64, Ordering::Relaxed);
+            let milliseconds = now.saturating_duration_since(self.started).as_millis() as u64;
+            self.last_dropped.store(milliseconds + 1, Ordering::Relaxed);
+        }
+    }
+
+    fn overloaded(&self, now: Instant) -> bool {
+        match self.last_dropped.load(Ordering::Relaxed) {
+            0 => false,
+            last => now.saturating_duration_since(self.started) < Duration::from_millis(last) + OVERLOAD_LASTS,
+        }
+    }
 }
 
 /// One UDP port that any number of peer connections share. Cheap to clone; when the last clone and the last connection
@@ -119,7 +166,7 @@ impl Endpoint {
     /// What the system says, such as [`io::ErrorKind::AddrInUse`].
     pub fn bind(config: EndpointConfig) -> io::Result<Self> {
         // A port that somebody else has must be noticed, which sharing would hide: the first socket is bound alone.
-        let local = UdpSocket::bind(config.address, false)?.local_address();
+        let local = UdpSocket::bind(config.address, false, config.socket)?.local_address();
         Self::start(config, Some(local))
     }
 
@@ -127,24 +174,21 @@ impl Endpoint {
     fn start(config: EndpointConfig, local: Option<SocketAddr>) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shards.unwrap_or(cores).clamp(1, MAX_SHARDS);
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new());
         let routes = Arc::new(Routes::default());
         let mut handles: Vec<ShardHandle> = Vec::with_capacity(count);
         let mut shards = Vec::with_capacity(count);
-        let mut capabilities = None;
-        let mut addresses = Vec::new();
-        for index in 0..count {
-            let mut sockets = local.map_or(Ok(Vec::new()), |local| bind_all(local, count > 1))?;
-            for socket in &mut sockets {
-                if !config.segmentation {
-                    socket.disable_segmentation();
-                }
-                capabilities.get_or_insert_with(|| socket.capabilities());
-                if index == 0 {
-                    addresses.extend(host_addresses(socket.local_address()));
-                }
-            }
-            let (shard, handle) = Shard::new(index, sockets, Arc::clone(&counters), Arc::clone(&routes))?;
+        let sockets = match local {
+            Some(local) => bind_for_shards(local, count, config.socket)?,
+            None => (0..count).map(|_| Vec::new()).collect(),
+        };
+        let first = sockets.first().map_or(&[][..], |sockets| sockets);
+        let capabilities = first.first().map(UdpSocket::capabilities);
+        let addresses = first.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            // Without sockets of their own on the port, the others send by the first one's, which reads for all.
+            let reads = index == 0 || capabilities.is_none_or(|capabilities| capabilities.reuse_port);
+            let (shard, handle) = Shard::new(index, sockets, reads, Arc::clone(&counters), Arc::clone(&routes))?;
             handles.push(handle);
             shards.push(shard);
         }
@@ -163,6 +207,7 @@ impl Endpoint {
         let capabilities = capabilities.unwrap_or(SocketCapabilities {
             send_segments: 1,
             receive_segments: 1,
+            reuse_port: false,
             send_buffer: 0,
             receive_buffer: 0,
         });
@@ -229,7 +274,26 @@ impl Endpoint {
             bytes_received: load(&counters.bytes_received),
             send_errors: load(&counters.send_errors),
             frames_dropped: load(&counters.frames_dropped),
+            lag: self.inner.shards.iter().map(ShardHandle::lag).max().unwrap_or_default(),
+            overloaded: self.is_overloaded(),
         }
+    }
+
+    /// What all connections have been sent, and how they fare. One question to each thread, however many there are.
+    pub async fn survey(&self) -> Survey {
+        let asked: Vec<_> = self.inner.shards.iter().map(ShardHandle::survey).collect();
+        let mut parts = Vec::with_capacity(asked.len());
+        for part in asked {
+            // A thread that has stopped has nothing to tell.
+            parts.extend(part.await);
+        }
+        Survey::sum(parts)
+    }
+
+    /// Whether frames were dropped within the last five seconds because a thread could not keep up. Whoever admits
+    /// viewers does well to refuse further ones.
+    pub fn is_overloaded(&self) -> bool {
+        self.inner.counters.overloaded(Instant::now())
     }
 
     /// Says goodbye to all peers, closes the sockets and ends the threads. Closing twice is fine.
@@ -297,17 +361,39 @@ fn join(threads: Vec<JoinHandle<()>>) {
 
 /// Sockets for one connection alone, and the addresses under which they can be reached.
 pub(crate) fn private_sockets(address: SocketAddr) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
-    let sockets = bind_all(address, false)?;
+    let sockets = bind_all(address, false, SocketOptions::default())?;
     let addresses = sockets.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
     Ok((sockets, addresses))
 }
 
+/// The sockets of all shards on one port: each its own where the system lets several share a port, else all the same.
+fn bind_for_shards(local: SocketAddr, count: usize, mut options: SocketOptions) -> io::Result<Vec<Vec<UdpSocket>>> {
+    let first = match bind_all(local, options.reuse_port && count > 1, options) {
+        // A system that does not know the option says so here; a port that is taken stays taken.
+        Err(error) if options.reuse_port && count > 1 && error.kind() != io::ErrorKind::AddrInUse => {
+            options.reuse_port = false;
+            bind_all(local, false, options)?
+        }
+        bound => bound?,
+    };
+    let mut all = vec![first];
+    for _ in 1..count {
+        let sockets = if options.reuse_port {
+            bind_all(local, true, options)?
+        } else {
+            all[0].iter().map(UdpSocket::duplicate).collect::<io::Result<_>>()?
+        };
+        all.push(sockets);
+    }
+    Ok(all)
+}
+
 /// The sockets of one shard: the address, and for `0.0.0.0` the same port on IPv6 where the machine has it.
-fn bind_all(local: SocketAddr, shared: bool) -> io::Result<Vec<UdpSocket>> {
-    let mut sockets = vec![UdpSocket::bind(local, shared)?];
+fn bind_all(local: SocketAddr, shared: bool, options: SocketOptions) -> io::Result<Vec<UdpSocket>> {
+    let mut sockets = vec![UdpSocket::bind(local, shared, options)?];
     if local.is_ipv4() && local.ip().is_unspecified() {
         let address = SocketAddr::from(([0u16; 8], sockets[0].local_address().port()));
-        sockets.extend(UdpSocket::bind(address, shared));
+        sockets.extend(UdpSocket::bind(address, shared, options));
     }
     Ok(sockets)
 }

@@ -1,7 +1,6 @@
 //! A shard: one thread with its sockets, its timers and its connections.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,11 +17,14 @@ use tracing::{debug, error, warn};
 
 use super::Counters;
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
+use super::overload;
 use super::routes::Routes;
 use super::sockets::Sockets;
 use super::subscription::Subscription;
+use super::survey::Survey;
+use super::timers::{TimerKey, TimerWheel};
 use crate::broadcast::BroadcastId;
-use crate::net::{ReceivedDatagrams, UdpSocket};
+use crate::net::{Position, ReceivedDatagrams, UdpSocket};
 use crate::peer_connection::Shared;
 use crate::track::MediaStreamTrack;
 
@@ -31,6 +33,10 @@ const WAKER: Token = Token(usize::MAX);
 /// The batch is sent when it holds so many datagrams: large enough that the work between two system calls stays in the
 /// cache, small enough that the first viewers do not wait for the last.
 const FLUSH_AT: usize = 128;
+
+/// How long a full socket may hold up the shard at a time. What has not left by then is dropped; the frames that wait
+/// meanwhile are dropped whole, once they are late.
+const SEND_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Receives in a row before the thread looks at its other duties.
 const RECEIVES_IN_A_ROW: usize = 64;
@@ -45,7 +51,7 @@ pub(crate) struct Entry {
     senders: Vec<SenderEntry>,
     retired: Vec<SenderEntry>,
     remotes: Vec<SocketAddr>,
-    scheduled: Option<Instant>,
+    timer: TimerKey,
     dirty: bool,
     sockets: Vec<Token>,
 }
@@ -82,9 +88,14 @@ pub(super) struct Shard {
     usernames: HashMap<String, ConnectionId>,
     remotes: HashMap<SocketAddr, ConnectionId>,
     viewers: HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
-    timers: BinaryHeap<Reverse<(Instant, ConnectionId)>>,
+    timers: TimerWheel,
+    fired: Vec<ConnectionId>,
     dirty: Vec<ConnectionId>,
+    /// Who is served first changes with every frame, so that no viewer is always the last.
+    turn: usize,
     batch: TransmitBatch,
+    /// What connections that are gone were sent.
+    gone: Survey,
     stopping: bool,
 }
 
@@ -92,11 +103,12 @@ impl Shard {
     pub(super) fn new(
         index: usize,
         sockets: Vec<UdpSocket>,
+        reads: bool,
         counters: Arc<Counters>,
         routes: Arc<Routes>,
     ) -> io::Result<(Self, ShardHandle)> {
         let poll = Poll::new()?;
-        let sockets = Sockets::new(&poll, sockets)?;
+        let sockets = Sockets::new(&poll, sockets, reads)?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let handle = ShardHandle::new(index, waker, Arc::clone(&counters));
         let shard = Self {
@@ -110,9 +122,12 @@ impl Shard {
             usernames: HashMap::new(),
             remotes: HashMap::new(),
             viewers: HashMap::new(),
-            timers: BinaryHeap::new(),
+            timers: TimerWheel::new(Instant::now()),
+            fired: Vec::new(),
             dirty: Vec::new(),
+            turn: 0,
             batch: TransmitBatch::default(),
+            gone: Survey::default(),
             stopping: false,
         };
         Ok((shard, handle))
@@ -124,7 +139,7 @@ impl Shard {
         let mut received = ReceivedDatagrams::default();
         let mut commands = VecDeque::new();
         while !self.stopping {
-            let wait = self.next_timer().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            let wait = self.timers.next().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -132,7 +147,7 @@ impl Shard {
                 break;
             }
             self.handle.take(&mut commands);
-            for command in commands.drain(..) {
+            while let Some(command) = self.next_command(&mut commands) {
                 self.handle_command(command);
             }
             for event in &events {
@@ -143,6 +158,15 @@ impl Shard {
             self.flush();
         }
         self.shut_down();
+    }
+
+    fn next_command(&self, commands: &mut VecDeque<Command>) -> Option<Command> {
+        let now = Instant::now();
+        if overload::is_late(commands, now) {
+            let dropped = overload::shed(commands, now);
+            self.counters.frames_dropped(dropped, now);
+        }
+        commands.pop_front()
     }
 
     fn handle_command(&mut self, command: Command) {
@@ -159,7 +183,7 @@ impl Shard {
                     senders: Vec::new(),
                     retired: Vec::new(),
                     remotes: Vec::new(),
-                    scheduled: None,
+                    timer: self.timers.register(id),
                     dirty: false,
                     sockets: tokens,
                 };
@@ -170,7 +194,10 @@ impl Shard {
                 // The caller expects what it asked for to be on its way, and frames behind it to see the effect.
                 self.settle();
             }
-            Command::Frame { broadcast, frame } => self.fan_out(now, broadcast, &frame),
+            Command::Frame { broadcast, frame, queued_at } => {
+                self.handle.lagged(overload::lag(queued_at, now));
+                self.fan_out(now, broadcast, &frame);
+            }
             Command::BroadcastEnded { broadcast } => {
                 for (id, transceiver) in self.viewers.remove(&broadcast).unwrap_or_default() {
                     if let Some(entry) = self.connections.get_mut(&id) {
@@ -182,6 +209,14 @@ impl Shard {
                     }
                 }
             }
+            Command::Survey { reply } => {
+                let mut survey = self.gone.clone();
+                for entry in self.connections.values() {
+                    survey.add(&entry.connection);
+                }
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(survey);
+            }
             Command::Datagram { remote, local, mut contents } => {
                 self.handle_datagram(now, remote, local, &mut contents);
             }
@@ -192,7 +227,9 @@ impl Shard {
     /// One frame to all its viewers here.
     fn fan_out(&mut self, now: Instant, broadcast: BroadcastId, frame: &Arc<PacketizedFrame>) {
         let Some(viewers) = self.viewers.get(&broadcast) else { return };
-        for &(id, transceiver) in viewers {
+        self.turn = self.turn.wrapping_add(1);
+        let (later, first) = viewers.split_at(self.turn % viewers.len().max(1));
+        for &(id, transceiver) in first.iter().chain(later) {
             let Some(entry) = self.connections.get_mut(&id) else { continue };
             let Some(sender) = entry.senders.iter_mut().find(|sender| sender.transceiver == transceiver) else {
                 continue;
@@ -333,38 +370,18 @@ impl Shard {
                 self.remove(id);
                 continue;
             }
-            if let Some(at) = entry.connection.poll_timeout()
-                && entry.scheduled.is_none_or(|scheduled| at < scheduled)
-            {
-                entry.scheduled = Some(at);
-                self.timers.push(Reverse((at, id)));
-            }
+            self.timers.set(entry.timer, entry.connection.poll_timeout());
         }
-    }
-
-    fn next_timer(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
     fn fire_timers(&mut self) {
         let now = Instant::now();
-        while let Some(&Reverse((at, id))) = self.timers.peek() {
-            if at > now {
-                break;
-            }
-            self.timers.pop();
-            let Some(entry) = self.connections.get_mut(&id) else { continue };
-            // An entry that was scheduled anew leaves its old timers behind; only the latest counts.
-            if entry.scheduled != Some(at) {
-                continue;
-            }
-            entry.scheduled = None;
-            self.with(id, |entry| {
-                if entry.connection.poll_timeout().is_some_and(|due| due <= now) {
-                    entry.connection.handle_timeout(now);
-                }
-            });
+        let mut fired = std::mem::take(&mut self.fired);
+        self.timers.fire(now, &mut fired);
+        for id in fired.drain(..) {
+            self.with(id, |entry| entry.connection.handle_timeout(now));
         }
+        self.fired = fired;
     }
 
     fn remove(&mut self, id: ConnectionId) {
@@ -384,6 +401,8 @@ impl Shard {
     /// Takes a connection that is no longer in the list out of everything else.
     fn forget(&mut self, id: ConnectionId, entry: &Entry) {
         self.usernames.remove(entry.connection.username_fragment());
+        self.timers.release(entry.timer);
+        self.gone.add_totals(&entry.connection);
         for remote in &entry.remotes {
             if self.remotes.get(remote) == Some(&id) {
                 self.remotes.remove(remote);
@@ -488,23 +507,37 @@ fn leave(
 }
 
 fn send(sockets: &Sockets, batch: &mut TransmitBatch, counters: &Counters) {
-    if batch.is_empty() {
-        return;
-    }
     let (mut datagrams, mut bytes, mut calls, mut errors) = (0, 0, 0, 0);
-    for transmit in batch.iter() {
-        match sockets.for_source(transmit.source).map(|socket| socket.send(&transmit)) {
-            Some(Ok(made)) => {
-                datagrams += transmit.datagrams().len();
-                bytes += transmit.contents.len();
-                calls += made;
+    let mut position = Position::default();
+    let mut give_up_at = None;
+    while let Some(run) = batch.run(position.run) {
+        let Some(socket) = sockets.for_source(run.source) else {
+            errors += run.datagrams().len();
+            position.skip();
+            continue;
+        };
+        calls += 1;
+        match socket.send(batch, &mut position) {
+            Ok(sent) => {
+                datagrams += sent.datagrams;
+                bytes += sent.bytes;
             }
-            // The socket's buffer is full or the path is gone. What is lost here is repaired like any other loss.
-            Some(Err(error)) => {
-                debug!(%error, destination = %transmit.destination, "a run of datagrams was not sent");
-                errors += transmit.datagrams().len();
+            // The socket's buffer is full: the network is slower than what is to be sent. Waiting lets it empty, and
+            // meanwhile frames are dropped whole before they come here.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let now = Instant::now();
+                let give_up_at = *give_up_at.get_or_insert(now + SEND_PATIENCE);
+                if !socket.wait_writable(give_up_at.saturating_duration_since(now)) {
+                    errors += batch.iter().skip(position.run).map(|run| run.datagrams().len()).sum::<usize>();
+                    break;
+                }
             }
-            None => errors += 1,
+            // The path is gone. What is lost here is repaired like any other loss.
+            Err(error) => {
+                debug!(%error, destination = %run.destination, "a run of datagrams was not sent");
+                errors += run.datagrams().len();
+                position.skip();
+            }
         }
     }
     batch.clear();

@@ -22,18 +22,18 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Registers the shared sockets.
-    pub(super) fn new(poll: &Poll, shared: Vec<UdpSocket>) -> io::Result<Self> {
+    /// Takes the shared sockets, to read and send by them or, where another shard reads, to send only.
+    pub(super) fn new(poll: &Poll, shared: Vec<UdpSocket>, reads: bool) -> io::Result<Self> {
         let mut sockets = Self { slots: HashMap::new(), by_port: HashMap::new(), next: 0 };
         for socket in shared {
-            sockets.insert(poll, socket, None)?;
+            sockets.insert(reads.then_some(poll), socket, None)?;
         }
         Ok(sockets)
     }
 
     /// Registers a socket of one connection.
     pub(super) fn add(&mut self, poll: &Poll, socket: UdpSocket, owner: ConnectionId) -> Option<Token> {
-        self.insert(poll, socket, Some(owner))
+        self.insert(Some(poll), socket, Some(owner))
             .inspect_err(|error| warn!(%error, "a socket cannot be polled, its connection goes without"))
             .ok()
     }
@@ -64,10 +64,12 @@ impl Sockets {
         let _ = poll.registry().deregister(socket.source());
     }
 
-    fn insert(&mut self, poll: &Poll, mut socket: UdpSocket, owner: Option<ConnectionId>) -> io::Result<Token> {
+    fn insert(&mut self, poll: Option<&Poll>, mut socket: UdpSocket, owner: Option<ConnectionId>) -> io::Result<Token> {
         let token = Token(self.next);
         self.next += 1;
-        poll.registry().register(socket.source(), token, Interest::READABLE)?;
+        if let Some(poll) = poll {
+            poll.registry().register(socket.source(), token, Interest::READABLE)?;
+        }
         let local = socket.local_address();
         self.by_port.insert((local.port(), local.is_ipv4()), token);
         self.slots.insert(token, (socket, owner));

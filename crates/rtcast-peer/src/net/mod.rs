@@ -1,8 +1,9 @@
 //! Sockets: the only place that touches them.
 
 mod addresses;
+mod kernel;
 mod socket;
 
 pub(crate) use addresses::host_addresses;
-pub use socket::SocketCapabilities;
-pub(crate) use socket::{ReceivedDatagrams, UdpSocket};
+pub(crate) use socket::{Position, ReceivedDatagrams, UdpSocket};
+pub use socket::{SocketCapabilities, SocketOptions};

@@ -185,4 +185,70 @@ mod tests {
         assert!(whole.create_offer().await.is_ok());
         assert_eq!(endpoint.stats().connections, 1);
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_shard_that_hangs_drops_whole_frames_and_goes_on_at_a_keyframe() {
+        use crate::{Broadcast, MediaStreamTrack, PeerConnectionEvent};
+        use rtcast_proto::{Codec, EncodedFrame, MediaKind, MediaTime, RtpCodec};
+        use std::time::Duration;
+
+        const KEYFRAME_EVERY: u32 = 20;
+        let frame = |number: u32| {
+            let keyframe = number.is_multiple_of(KEYFRAME_EVERY);
+            let mut data = vec![0; 5_000];
+            data[..10].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2]);
+            data[10..14].copy_from_slice(&number.to_be_bytes());
+            let timestamp = MediaTime::from_ticks(i64::from(number) * 900, 90_000);
+            EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe }
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = EndpointConfig { address, shards: Some(1), ..EndpointConfig::default() };
+        let server = Endpoint::bind(config).unwrap();
+        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+        let sender = PeerConnection::new(Configuration::on(&server)).await.unwrap();
+        sender.add_track(MediaStreamTrack::new(MediaKind::Video, vec![broadcast.clone()])).await.unwrap();
+        let viewer =
+            PeerConnection::new(Configuration { address: Some(address), ..Configuration::default() }).await.unwrap();
+        let mut events = viewer.events();
+        let offer = sender.create_offer().await.unwrap();
+        sender.set_local_description(offer).await.unwrap();
+        viewer.set_remote_description(sender.local_description().unwrap()).await.unwrap();
+        let answer = viewer.create_answer().await.unwrap();
+        viewer.set_local_description(answer).await.unwrap();
+        sender.set_remote_description(viewer.local_description().unwrap()).await.unwrap();
+        let sending = broadcast.clone();
+        let feeder = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            for number in 0.. {
+                ticks.tick().await;
+                sending.send(&frame(number), Instant::now());
+            }
+        });
+        let track = loop {
+            if let Some(PeerConnectionEvent::Track(event)) = events.recv().await {
+                break event.track;
+            }
+        };
+        let mut numbers = Vec::new();
+        let mut hung = false;
+        let limit = Duration::from_secs(30);
+        while !hung || numbers.len() < 150 {
+            let received = tokio::time::timeout(limit, track.recv()).await.expect("a frame").expect("a track");
+            numbers.push(u32::from_be_bytes(received.data[10..14].try_into().unwrap()));
+            if numbers.len() == 30 {
+                // What a processor that is too slow does, all at once.
+                sender.call(|_, _| std::thread::sleep(Duration::from_millis(900))).await.unwrap();
+                hung = true;
+            }
+        }
+        feeder.abort();
+        let gaps: Vec<_> = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect();
+        assert_eq!(gaps.len(), 1, "{numbers:?}");
+        assert!(gaps[0][1] > gaps[0][0] && gaps[0][1].is_multiple_of(KEYFRAME_EVERY), "{gaps:?}");
+        let stats = server.stats();
+        assert!(stats.frames_dropped > 0, "{stats:?}");
+        assert!(stats.overloaded && server.is_overloaded(), "{stats:?}");
+        assert!(stats.lag < Duration::from_millis(500), "the delay does not stay: {stats:?}");
+        assert_eq!(server.survey().await.frames_dropped, 0, "no viewer was slow");
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{connect, endpoint, first_track, frame, next_frame, wait_for};
+use crate::support::{connect, endpoint, endpoint_with, first_track, frame, next_frame, wait_for};
 use rtcast_peer::{
     Broadcast, Codec, Configuration, Endpoint, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionState,
-    RemoteTrack, RtpCodec,
+    RemoteTrack, RtpCodec, SocketOptions,
 };
 
 async fn watch(server: &Endpoint, broadcast: &Broadcast) -> (PeerConnection, PeerConnection, RemoteTrack) {
@@ -24,10 +24,27 @@ async fn watch(server: &Endpoint, broadcast: &Broadcast) -> (PeerConnection, Pee
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_viewer_gets_every_frame_on_one_shard_and_on_two() {
+async fn every_viewer_gets_every_frame_whatever_the_kernel_can_do() {
     const VIEWERS: usize = 12;
-    for shards in [1, 2] {
-        let server = endpoint(shards).await;
+    let all = SocketOptions::default();
+    let cases = [
+        (1, all),
+        (2, all),
+        (2, SocketOptions { send_offload: false, ..all }),
+        (2, SocketOptions { receive_offload: false, ..all }),
+        (2, SocketOptions { reuse_port: false, ..all }),
+        (2, SocketOptions { buffer_size: 128 << 10, ..all }),
+        (3, SocketOptions { send_offload: false, receive_offload: false, reuse_port: false, buffer_size: 128 << 10 }),
+    ];
+    for (shards, options) in cases {
+        let server = endpoint_with(shards, options).await;
+        let capabilities = server.capabilities();
+        assert!(options.send_offload || capabilities.send_segments == 1);
+        assert!(options.receive_offload || capabilities.receive_segments == 1);
+        assert!(options.reuse_port || !capabilities.reuse_port);
+        let missing = capabilities.shortcomings();
+        let switched_off = [options.send_offload, options.receive_offload, options.reuse_port];
+        assert!(missing.len() >= switched_off.iter().filter(|on| !**on).count(), "{missing:?}");
         let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
         let mut viewers = Vec::new();
         for _ in 0..VIEWERS {

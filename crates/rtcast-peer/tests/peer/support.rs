@@ -4,12 +4,16 @@ use std::time::{Duration, Instant};
 
 use rtcast_peer::{
     Codec, EncodedFrame, Endpoint, EndpointConfig, MediaTime, PeerConnection, PeerConnectionEvent, PeerConnectionState,
-    RemoteTrack,
+    RemoteTrack, SocketOptions,
 };
 
 pub(crate) async fn endpoint(shards: usize) -> Endpoint {
+    endpoint_with(shards, SocketOptions::default()).await
+}
+
+pub(crate) async fn endpoint_with(shards: usize, socket: SocketOptions) -> Endpoint {
     let address = "127.0.0.1:0".parse().unwrap();
-    Endpoint::bind(EndpointConfig { address, shards: Some(shards), ..EndpointConfig::default() }).unwrap()
+    Endpoint::bind(EndpointConfig { address, shards: Some(shards), socket, ..EndpointConfig::default() }).unwrap()
 }
 
 /// A VP8 frame of that length whose bytes tell its number.

@@ -97,12 +97,23 @@ impl TransmitBatch {
 
     /// The runs in the order in which they were written.
     pub fn iter(&self) -> impl Iterator<Item = Transmit<'_>> {
-        self.runs.iter().map(|run| Transmit {
+        self.runs.iter().map(|run| self.view(run))
+    }
+
+    /// One run, counted from 0 in the order in which they were written.
+    #[inline]
+    pub fn run(&self, index: usize) -> Option<Transmit<'_>> {
+        self.runs.get(index).map(|run| self.view(run))
+    }
+
+    #[inline]
+    fn view(&self, run: &Run) -> Transmit<'_> {
+        Transmit {
             source: run.pair.local,
             destination: run.pair.remote,
             contents: &self.buffer[run.start..run.start + run.length],
             segment_size: run.segment_size,
-        })
+        }
     }
 
     /// The number of runs.

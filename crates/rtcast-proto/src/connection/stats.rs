@@ -73,4 +73,14 @@ impl Connection {
             receivers: self.receivers.iter().map(RtpReceiver::report).collect(),
         }
     }
+
+    /// The counters of each sender, with its codec, without a copy of anything else.
+    pub fn sender_stats(&self) -> impl Iterator<Item = (Option<Codec>, &SenderStats)> {
+        self.senders.iter().map(|slot| (slot.sender.encoding().map(|encoding| encoding.codec), slot.sender.stats()))
+    }
+
+    /// The round-trip time of ICE's checks.
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.transport.ice.round_trip_time()
+    }
 }
