@@ -46,6 +46,7 @@ fn a_frame_to_a_viewer_takes_no_memory_from_the_heap() {
     let track = pair.add_track(Side::Left, &codec, "video");
     pair.negotiate(Side::Left);
     pair.connect(Duration::from_secs(5)).expect("connected");
+    pair.left.connection.select_codec(track, Some(&codec));
     let mut packetizer = Pair::packetizer(&codec);
     // More frames than a sender keeps for retransmission, so that its queues have their full size.
     for number in 0..300 {
