@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod connection;
+pub mod data_channel;
 pub mod dtls;
 pub mod frame;
 pub mod ice;
@@ -15,6 +16,7 @@ pub mod jsep;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
+pub mod sctp;
 pub mod sdp;
 pub mod srtp;
 pub mod types;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rtcast_proto::connection::{
     Connection, ConnectionConfig, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock,
 };
+use rtcast_proto::data_channel::{DataChannelEvent, DataChannelId, DataChannelMessage};
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::payload::Packetizer;
@@ -37,6 +38,8 @@ pub struct Peer {
     pub events: Vec<ConnectionEvent>,
     /// The frames that it received.
     pub frames: Vec<EncodedFrame>,
+    /// The messages that it received on data channels, which count as read.
+    pub messages: Vec<(DataChannelId, DataChannelMessage)>,
     outgoing: Network,
 }
 
@@ -73,6 +76,30 @@ impl Pair {
         Self::build(link, seed, DtlsVersion::V1_2, &jsep)
     }
 
+    /// The same with data channels.
+    pub fn with_data_channels(link: &Link, seed: u64) -> Self {
+        Self::build(link, seed, DtlsVersion::V1_2, &JsepConfig::default().with_data_channels())
+    }
+
+    /// Does something to a peer, and what follows from it.
+    pub fn with<R>(&mut self, side: Side, work: impl FnOnce(&mut Connection, Instant) -> R) -> R {
+        let now = self.now;
+        let result = work(&mut self.peer(side).connection, now);
+        self.step();
+        result
+    }
+
+    /// Runs until it is so. Returns the time that it took, `None` if it took more than `limit`.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
+        let start = self.now;
+        while !done(self) {
+            if self.now - start > limit || !self.advance(start + limit + Duration::from_millis(1)) {
+                return None;
+            }
+        }
+        Some(self.now - start)
+    }
+
     fn build(link: &Link, seed: u64, dtls_version: DtlsVersion, jsep: &JsepConfig) -> Self {
         let now = Instant::now();
         let peer = |address: &str, number: u64| {
@@ -90,7 +117,7 @@ impl Pair {
             });
             connection.add_local_address(address);
             let outgoing = Network::new(link.clone(), seed ^ number);
-            Peer { connection, address, events: Vec::new(), frames: Vec::new(), outgoing }
+            Peer { connection, address, events: Vec::new(), frames: Vec::new(), messages: Vec::new(), outgoing }
         };
         Self { now, left: peer("10.0.0.1:1000", 1), right: peer("10.0.0.2:2000", 2), batch: TransmitBatch::default() }
     }
@@ -223,6 +250,10 @@ impl Peer {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 ConnectionEvent::Frame { frame, .. } => self.frames.push(frame),
+                ConnectionEvent::DataChannel(DataChannelEvent::Message { channel, message }) => {
+                    self.connection.data_consumed(message.len());
+                    self.messages.push((channel, message));
+                }
                 event => self.events.push(event),
             }
         }

@@ -1,6 +1,7 @@
 //! What a connection tells.
 
 use super::state::{IceGatheringState, PeerConnectionState};
+use crate::data_channel::DataChannelEvent;
 use crate::frame::EncodedFrame;
 use crate::ice::IceTransportState;
 use crate::jsep::{RemoteTrack, SignalingState, TransceiverId};
@@ -35,6 +36,8 @@ pub enum ConnectionEvent {
         /// The sender's transceiver.
         transceiver: TransceiverId,
     },
+    /// Something happened to a data channel.
+    DataChannel(DataChannelEvent),
     /// A frame that the peer sent.
     Frame {
         /// The receiver's transceiver.

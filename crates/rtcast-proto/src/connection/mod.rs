@@ -5,6 +5,7 @@
 //! [`Connection::poll_event`] and asks [`Connection::poll_timeout`] when to come back.
 
 mod batch;
+mod data;
 mod event;
 mod feedback;
 mod inbound;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use crate::data_channel::DataChannels;
 use crate::dtls::{Certificate, DtlsVersion};
 use crate::frame::PacketizedFrame;
 use crate::ice::{IceCredentials, SelectedPair};
@@ -35,7 +37,7 @@ use crate::sdp::Candidate;
 use crate::types::Bitrate;
 
 use pacer::Pacer;
-use random::Random;
+pub(crate) use random::Random;
 use receiver::RtpReceiver;
 use sender::{RtpSender, Stopped};
 use transport::{Received, Transport};
@@ -135,9 +137,10 @@ impl Connection {
     pub fn new(config: ConnectionConfig) -> Self {
         let mut random = Random::new(config.seed);
         let credentials = IceCredentials::from_random(&config.username_prefix, random.bytes());
+        let data = DataChannels::new(data::max_receive_message_size(&config.jsep));
         Self {
             jsep: Jsep::new(config.jsep, random.bytes()),
-            transport: Transport::new(&credentials, config.certificate.clone(), config.dtls_version),
+            transport: Transport::new(&credentials, config.certificate.clone(), config.dtls_version, data),
             credentials,
             candidates: Vec::new(),
             certificate: config.certificate,
@@ -202,7 +205,7 @@ impl Connection {
     /// Writes what is to be sent into `batch`. Returns `false` if the batch became full: then it is sent, cleared, and
     /// this is called again.
     pub fn poll_transmit(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
-        if !self.transport.poll_transmit(batch) {
+        if !self.transport.poll_transmit(batch) || !self.transport.poll_data(now, batch) {
             return false;
         }
         if self.paced_until.is_some_and(|until| until > now) {
@@ -244,7 +247,7 @@ impl Connection {
 
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<ConnectionEvent> {
-        self.events.pop_front()
+        self.events.pop_front().or_else(|| self.transport.data.poll_event().map(ConnectionEvent::DataChannel))
     }
 
     /// Queues a frame on a sender; `timestamp` is its time in ticks of the RTP clock, usually the frame's own. Ignored
@@ -262,7 +265,10 @@ impl Connection {
 
     /// Whether, after frames were sent, there is more to do than to send: an event waits, or a timer was set anew.
     pub fn needs_attention(&self, now: Instant) -> bool {
-        !self.events.is_empty() || self.paced_until.is_some() || self.next_report.is_some_and(|at| at <= now)
+        !self.events.is_empty()
+            || self.transport.data.has_events()
+            || self.paced_until.is_some()
+            || self.next_report.is_some_and(|at| at <= now)
     }
 
     /// Says goodbye: RTCP BYE and the DTLS alert are queued, then nothing follows. The caller empties

@@ -274,6 +274,7 @@ impl Connection {
         });
         self.add_remote_candidates(&remote.candidates);
         self.transport.start_dtls(now, negotiated.dtls_role, remote.fingerprints.clone());
+        self.apply_data(now, negotiated);
         self.transport.handle_timeout(now);
 
         for slot in &mut self.senders {
@@ -329,7 +330,7 @@ impl Connection {
         self.events.push_back(ConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete));
     }
 
-    fn check_negotiation_needed(&mut self) {
+    pub(super) fn check_negotiation_needed(&mut self) {
         if self.jsep.negotiation_needed() && !self.events.contains(&ConnectionEvent::NegotiationNeeded) {
             self.events.push_back(ConnectionEvent::NegotiationNeeded);
         }

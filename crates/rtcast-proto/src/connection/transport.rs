@@ -7,16 +7,21 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 use super::batch::TransmitBatch;
+use crate::data_channel::DataChannels;
 use crate::dtls::{
     Certificate, DimplEndpoint, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches,
 };
 use crate::ice::{IceCredentials, IceTransport, IceTransportState, SelectedPair};
+use crate::jsep::NegotiatedData;
 use crate::sdp::Fingerprint;
 use crate::srtp::SrtpSession;
 
 /// DTLS datagrams that come before the handshake can begin are kept: a lost ClientHello costs the viewer its
 /// retransmission. More than one flight is never needed.
 const MAX_EARLY_PACKETS: usize = 8;
+
+/// No record of DTLS is longer than a datagram that passes the path.
+const MAX_RECORD: usize = 2_048;
 
 /// Control datagrams that wait for the socket; older ones give way, for each has a retransmission of its own.
 const MAX_QUEUED: usize = 64;
@@ -63,13 +68,26 @@ pub(super) struct Transport {
     known_remotes: Vec<SocketAddr>,
     srtp: Option<SrtpSession>,
     queue: VecDeque<(SelectedPair, Vec<u8>)>,
+    pub(super) data: DataChannels,
+    /// The packet of SCTP that is being sent.
+    packet: Vec<u8>,
+    /// Where DTLS puts what it yields.
+    scratch: Box<[u8]>,
     certificate: Certificate,
     version: DtlsVersion,
 }
 
 impl Transport {
-    pub(super) fn new(credentials: &IceCredentials, certificate: Certificate, version: DtlsVersion) -> Self {
+    pub(super) fn new(
+        credentials: &IceCredentials,
+        certificate: Certificate,
+        version: DtlsVersion,
+        data: DataChannels,
+    ) -> Self {
         Self {
+            data,
+            packet: Vec::new(),
+            scratch: vec![0; MAX_RECORD].into_boxed_slice(),
             ice: IceTransport::new(credentials),
             dtls: None,
             dtls_state: DtlsTransportState::New,
@@ -99,7 +117,7 @@ impl Transport {
                 self.dtls_state = DtlsTransportState::Connecting;
                 self.drive_dtls(now);
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(now, &error),
         }
     }
 
@@ -169,10 +187,11 @@ impl Transport {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.ice.handle_timeout(now);
         self.drive_dtls(now);
+        self.data.handle_timeout(now);
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        [self.ice.poll_timeout(), self.dtls_timeout].into_iter().flatten().min()
+        [self.ice.poll_timeout(), self.dtls_timeout, self.data.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Moves waiting control datagrams into the batch. Returns `false` if it became full.
@@ -189,6 +208,46 @@ impl Transport {
         true
     }
 
+    /// Writes packets of SCTP as DTLS records into the batch. Returns `false` if it became full.
+    pub(super) fn poll_data(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        let (Some(pair), DtlsTransportState::Connected) = (self.ice.selected_pair(), self.dtls_state) else {
+            return true;
+        };
+        let mut sent = false;
+        loop {
+            let Some(dtls) = &mut self.dtls else { return true };
+            if batch.reserve(MAX_RECORD).is_none() {
+                return false;
+            }
+            if !self.data.poll_transmit(now, &mut self.packet) {
+                break;
+            }
+            // One record at a time: what DTLS queues is bounded, and so it goes straight into the batch.
+            if let Err(error) = dtls.send(&self.packet) {
+                self.fail(now, &error);
+                return true;
+            }
+            sent = true;
+            let Some(space) = batch.reserve(MAX_RECORD) else { return false };
+            if let DtlsOutput::Packet(record) = dtls.poll_output(space) {
+                let length = record.len();
+                batch.commit(pair, length);
+            }
+        }
+        if sent {
+            self.drive_dtls(now);
+        }
+        true
+    }
+
+    /// Makes the association of the data channels, once it was negotiated, and opens it, once DTLS is connected.
+    pub(super) fn start_data(&mut self, now: Instant, data: &NegotiatedData, role: DtlsRole, seed: [u8; 32]) {
+        self.data.start(data, role, seed);
+        if self.dtls_state == DtlsTransportState::Connected {
+            self.data.connect(now);
+        }
+    }
+
     /// Protects an RTCP compound and queues it; dropped while there are no keys or no pair.
     pub(super) fn send_rtcp(&mut self, compound: &[u8]) {
         let (Some(pair), Some(srtp)) = (self.ice.selected_pair(), &mut self.srtp) else { return };
@@ -201,12 +260,25 @@ impl Transport {
 
     /// Queues the closing alert; ICE goes on until [`end`](Self::end), so that it leaves.
     pub(super) fn close_dtls(&mut self, now: Instant) {
+        self.end_data(now, None);
         if let Some(dtls) = &mut self.dtls {
             dtls.close();
         }
         self.drive_dtls(now);
         self.dtls_state = DtlsTransportState::Closed;
         self.dtls_timeout = None;
+    }
+
+    /// Ends the data channels; the peer is told, if that is still possible.
+    pub(super) fn end_data(&mut self, now: Instant, reason: Option<&str>) {
+        self.data.end(now, reason);
+        if self.dtls_state == DtlsTransportState::Connected
+            && let Some(dtls) = &mut self.dtls
+            && self.data.poll_transmit(now, &mut self.packet)
+            && let Err(error) = dtls.send(&self.packet)
+        {
+            debug!(%error, "the end of the data channels could not be told");
+        }
     }
 
     fn enqueue(&mut self, pair: SelectedPair, bytes: Vec<u8>) {
@@ -234,7 +306,7 @@ impl Transport {
     fn handle_dtls(&mut self, now: Instant, packet: &[u8]) {
         let Some(dtls) = &mut self.dtls else { return };
         if let Err(error) = dtls.handle_timeout(now).and_then(|()| dtls.handle_packet(packet)) {
-            self.fail(&error);
+            self.fail(now, &error);
         }
     }
 
@@ -255,21 +327,24 @@ impl Transport {
         }
         let Some(dtls) = &mut self.dtls else { return };
         if let Err(error) = dtls.handle_timeout(now) {
-            self.fail(&error);
+            self.fail(now, &error);
             return;
         }
-        let mut buffer = [0; 2048];
         let mut sent = Vec::new();
         let mut closed = false;
         let mut failure = None;
         loop {
-            match dtls.poll_output(&mut buffer) {
+            match dtls.poll_output(&mut self.scratch) {
                 DtlsOutput::Packet(packet) => sent.push(packet.to_vec()),
+                DtlsOutput::ApplicationData(packet) => self.data.handle_input(now, packet),
                 DtlsOutput::Timeout(at) => {
                     self.dtls_timeout = Some(at);
                     break;
                 }
-                DtlsOutput::Connected => self.dtls_state = DtlsTransportState::Connected,
+                DtlsOutput::Connected => {
+                    self.dtls_state = DtlsTransportState::Connected;
+                    self.data.connect(now);
+                }
                 DtlsOutput::PeerCertificate(certificate) => {
                     // RFC 8122 §6.2: the certificate must match one of the fingerprints whose function is known.
                     if !self
@@ -293,21 +368,22 @@ impl Transport {
                     }
                 }
                 DtlsOutput::CloseNotify => closed = true,
-                DtlsOutput::ApplicationData(_) | DtlsOutput::Other => {}
+                DtlsOutput::Other => {}
             }
         }
         for packet in sent {
             self.enqueue(pair, packet);
         }
         if let Some(error) = failure {
-            self.fail(&error);
+            self.fail(now, &error);
         } else if closed {
             self.dtls_state = DtlsTransportState::Closed;
             self.dtls_timeout = None;
+            self.data.end(now, None);
         }
     }
 
-    fn fail(&mut self, error: &DtlsError) {
+    fn fail(&mut self, now: Instant, error: &DtlsError) {
         // A failure after the end is only the peer's late packets.
         if self.dtls_state == DtlsTransportState::Closed {
             return;
@@ -318,5 +394,6 @@ impl Transport {
         self.dtls = None;
         self.dtls_timeout = None;
         self.srtp = None;
+        self.data.end(now, Some("the DTLS transport failed"));
     }
 }
