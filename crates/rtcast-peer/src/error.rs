@@ -3,6 +3,7 @@
 use std::io;
 
 use rtcast_proto::DescriptionError;
+use rtcast_proto::data_channel::DataChannelError;
 use rtcast_proto::dtls::CertificateError;
 
 /// An error of a peer connection. [`name`](Self::name) is the W3C's name of the exception.
@@ -12,6 +13,9 @@ pub enum Error {
     /// A description or candidate was refused, or the call does not fit the state. Nothing has changed.
     #[error(transparent)]
     Description(#[from] DescriptionError),
+    /// A data channel could not be made, or a message not be sent.
+    #[error(transparent)]
+    DataChannel(#[from] DataChannelError),
     /// The connection is closed.
     #[error("the peer connection is closed; make a new one")]
     Closed,
@@ -34,6 +38,7 @@ impl Error {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Description(error) => error.name(),
+            Self::DataChannel(error) => error.name(),
             Self::Closed => "InvalidStateError",
             Self::NotFound { .. } => "InvalidAccessError",
             Self::Io(_) | Self::Certificate(_) => "OperationError",

@@ -4,6 +4,7 @@
 //! them share; [`Broadcast`] is one encoded stream for all of them.
 
 mod broadcast;
+mod data_channel;
 mod endpoint;
 mod error;
 mod net;
@@ -12,6 +13,7 @@ mod random;
 mod track;
 
 pub use broadcast::{Broadcast, FrameSubscription};
+pub use data_channel::{DataChannel, SctpTransport};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointStats, Survey};
 pub use error::Error;
 pub use net::{SocketCapabilities, SocketOptions};
@@ -20,6 +22,9 @@ pub use peer_connection::{
 };
 pub use rtcast_proto::connection::{
     ConnectionStats, IceGatheringState, PeerConnectionState, ReceiverReport, ReceiverStats, SenderReport, SenderStats,
+};
+pub use rtcast_proto::data_channel::{
+    DataChannelError, DataChannelInit, DataChannelMessage, DataChannelState, SctpTransportState,
 };
 pub use rtcast_proto::dtls::{Certificate, DtlsVersion};
 pub use rtcast_proto::ice::{IceTransportState, SelectedPair};

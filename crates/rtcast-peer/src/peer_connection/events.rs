@@ -10,6 +10,7 @@ use rtcast_proto::{IceCandidate, SignalingState};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{PeerConnection, RemoteTrack};
+use crate::data_channel::DataChannel;
 
 /// Something that happened to a connection, by the W3C's names.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub enum PeerConnectionEvent {
     NegotiationNeeded,
     /// `track`.
     Track(TrackEvent),
+    /// `datachannel`: the peer has made one, and it is open.
+    DataChannel(DataChannel),
 }
 
 /// W3C's `RTCTrackEvent`.
@@ -126,7 +129,7 @@ impl PeerConnection {
         });
     }
 
-    fn on_event(&self, mut callback: impl FnMut(PeerConnectionEvent) + Send + 'static) {
+    pub(crate) fn on_event(&self, mut callback: impl FnMut(PeerConnectionEvent) + Send + 'static) {
         let mut events = self.events();
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {

@@ -34,7 +34,7 @@ pub struct Configuration {
     pub endpoint: Option<Endpoint>,
     /// The address for the connection's own socket; ignored with an endpoint. Default: a free port on all addresses.
     pub address: Option<SocketAddr>,
-    /// The codecs and header extensions. Default: all that are implemented.
+    /// The codecs and header extensions, and whether there are data channels. Default: all that are implemented.
     pub jsep: Option<JsepConfig>,
 }
 
@@ -99,7 +99,7 @@ impl PeerConnection {
         let mut connection = Connection::new(ConnectionConfig {
             certificate: endpoint.certificate().clone(),
             dtls_version: endpoint.dtls_version(),
-            jsep: configuration.jsep.unwrap_or_default(),
+            jsep: configuration.jsep.unwrap_or_else(|| JsepConfig::default().with_data_channels()),
             username_prefix: shard.username_prefix(),
             seed: random::seed(),
             clock: endpoint.clock(),
@@ -108,7 +108,7 @@ impl PeerConnection {
             connection.add_local_address(address);
         }
         let id = endpoint.next_id();
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(shard.clone(), id));
         if !shard.insert(id, connection, Arc::clone(&shared), sockets) {
             return Err(Error::Closed);
         }
@@ -129,8 +129,17 @@ impl PeerConnection {
         let _ = self.call(|entry, now| entry.connection.close(now)).await;
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// Where the connection lives.
+    pub(crate) fn origin(&self) -> (ShardHandle, ConnectionId) {
+        (self.inner.shard.clone(), self.inner.id)
+    }
+
     /// Runs work on the connection's thread and waits for its result.
-    async fn call<R: Send + 'static>(
+    pub(crate) async fn call<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Entry, Instant) -> R + Send + 'static,
     ) -> Result<R, Error> {

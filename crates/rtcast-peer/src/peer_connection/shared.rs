@@ -9,6 +9,9 @@ use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::{SessionDescription, SignalingState};
 use tokio::sync::broadcast;
 
+use crate::data_channel::ConnectionData;
+use crate::endpoint::{ConnectionId, ShardHandle};
+
 use super::events::{PeerConnectionEvent, TrackEvent};
 use super::remote_track::{FrameQueue, RemoteTrack};
 
@@ -31,15 +34,24 @@ pub(crate) struct Shared {
     snapshot: Mutex<Snapshot>,
     events: Mutex<Option<broadcast::Sender<PeerConnectionEvent>>>,
     tracks: Mutex<HashMap<TransceiverId, Arc<FrameQueue>>>,
+    data: Arc<ConnectionData>,
+    origin: (ShardHandle, ConnectionId),
 }
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shard: ShardHandle, id: ConnectionId) -> Self {
         Self {
+            data: Arc::default(),
+            origin: (shard, id),
             snapshot: Mutex::default(),
             events: Mutex::new(Some(broadcast::Sender::new(EVENT_CAPACITY))),
             tracks: Mutex::default(),
         }
+    }
+
+    /// The data channels.
+    pub(crate) fn data(&self) -> Arc<ConnectionData> {
+        Arc::clone(&self.data)
     }
 
     pub(super) fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -85,6 +97,13 @@ impl Shared {
                 let stream_ids = track.stream_ids.clone();
                 PeerConnectionEvent::Track(TrackEvent { track: RemoteTrack::new(track, queue), stream_ids })
             }
+            ConnectionEvent::DataChannel(event) => match self.data.handle(event, &self.origin) {
+                Some(info) => {
+                    let channel = self.incoming_data_channel(info, &self.origin.0, self.origin.1);
+                    PeerConnectionEvent::DataChannel(channel)
+                }
+                None => return,
+            },
             ConnectionEvent::TrackMuted(transceiver) => {
                 if let Some(queue) = lock(&self.tracks).remove(&transceiver) {
                     queue.close();
@@ -114,6 +133,7 @@ impl Shared {
             snapshot.signaling = SignalingState::Closed;
         }
         lock(&self.events).take();
+        self.data.ended();
         for (_, queue) in lock(&self.tracks).drain() {
             queue.close();
         }
