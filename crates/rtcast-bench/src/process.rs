@@ -1,5 +1,6 @@
-//! What a process used, as Linux tells it.
+//! What processes, threads and sockets used, as Linux tells it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
@@ -44,6 +45,28 @@ impl ProcessSample {
     }
 }
 
+/// The CPU time of the calling thread; `None` where the system does not tell.
+pub(crate) fn thread_cpu() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// How many datagrams the kernel threw away because these ports' sockets were full.
+pub(crate) fn dropped_datagrams(ports: &HashSet<u16>) -> u64 {
+    ["/proc/net/udp", "/proc/net/udp6"]
+        .into_iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .map(|table| table.lines().skip(1).filter_map(|line| dropped_at(line, ports)).sum::<u64>())
+        .sum()
+}
+
+fn dropped_at(line: &str, ports: &HashSet<u16>) -> Option<u64> {
+    let mut fields = line.split_ascii_whitespace();
+    let port = fields.nth(1)?.rsplit_once(':')?.1;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    if ports.contains(&port) { fields.last()?.parse().ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +84,24 @@ mod tests {
     fn this_process_is_there() {
         assert!(ProcessSample::own().unwrap().memory > 1 << 20);
         assert_eq!(ProcessSample::of(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_socket_s_drops_stand_at_the_end_of_its_line() {
+        let line = " 7: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 99 2 0 12";
+        assert_eq!(dropped_at(line, &HashSet::from([8080])), Some(12));
+        assert_eq!(dropped_at(line, &HashSet::from([8081])), None);
+        assert_eq!(dropped_at("  sl  local_address", &HashSet::from([8081])), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_s_time_goes_on() {
+        let before = thread_cpu().unwrap();
+        let mut sum = 0u64;
+        while thread_cpu().unwrap() == before {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(thread_cpu().unwrap() > before);
     }
 }

@@ -1,8 +1,10 @@
 //! The HTTP side of a viewer (draft-ietf-wish-whep).
 
-use reqwest::header::{CONTENT_TYPE, LOCATION};
+use std::io;
+
+use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
-use rtcast_peer::{DescriptionError, Error, SdpType, SessionDescription};
+use rtcast_proto::{DescriptionError, SdpType, SessionDescription};
 
 /// Why a viewer did not come in.
 #[derive(Debug, thiserror::Error)]
@@ -19,15 +21,21 @@ pub enum WhepError {
         /// What it said.
         text: String,
     },
-    /// The server's answer is no SDP.
+    /// The server is full and says when to come again.
+    #[error("the server takes no more viewers and says to try again in {0} s")]
+    Full(String),
+    /// The server's answer, or our offer, is wrong.
     #[error("the server's answer is wrong: {0}")]
     Answer(#[from] DescriptionError),
-    /// The connection refused.
-    #[error(transparent)]
-    Connection(#[from] Error),
+    /// The connection failed.
+    #[error("the server answered, but the connection failed: {0}")]
+    Failed(String),
     /// The connection was not made in time.
     #[error("the server answered, but no connection was made within {0} s")]
     TimedOut(u64),
+    /// The system has no more sockets or randomness.
+    #[error("the system refused: {0}; raise the limit of open files, or use fewer viewers")]
+    Io(#[from] io::Error),
 }
 
 /// A session that the server opened.
@@ -39,15 +47,17 @@ pub(crate) struct Session {
 
 impl Session {
     /// Posts an offer. Returns the session and the answer.
-    pub(crate) async fn open(client: Client, url: &str, offer: &str) -> Result<(Self, SessionDescription), WhepError> {
+    pub(crate) async fn open(client: Client, url: Url, offer: &str) -> Result<(Self, SessionDescription), WhepError> {
         let request = client.post(url).header(CONTENT_TYPE, "application/sdp").body(offer.to_owned());
         let response = request.send().await?;
         let status = response.status();
-        let resource = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| location.to_str().ok())
-            .and_then(|location| response.url().join(location).ok());
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let resource = header(LOCATION).and_then(|location| response.url().join(location).ok());
+        if status == StatusCode::SERVICE_UNAVAILABLE
+            && let Some(after) = header(RETRY_AFTER)
+        {
+            return Err(WhepError::Full(after.to_owned()));
+        }
         let text = response.text().await?;
         if status != StatusCode::CREATED {
             return Err(WhepError::Refused { status, text: text.chars().take(500).collect() });

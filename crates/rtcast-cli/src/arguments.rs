@@ -33,15 +33,41 @@ pub(crate) struct BenchOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Watch a stream many times over: packets, loss, frames and the time to the first picture at each viewer
+    /// Watch a stream many times over: packets, loss, pictures and delays at each viewer
     Viewers(ViewersOptions),
+    /// Make connections and end them, one after the other and many at a time
+    Setup(SetupOptions),
 }
 
+/// What all loads share.
 #[derive(Debug, Args)]
-pub(crate) struct ViewersOptions {
+pub(crate) struct TargetOptions {
     /// The WHEP endpoint of the stream, such as http://localhost:8080/foo/whep
     #[arg(long)]
     pub(crate) url: String,
+
+    /// The server's process on this machine, to measure its CPU time and memory as well
+    #[arg(long, value_name = "PID", alias = "pid")]
+    pub(crate) server_pid: Option<u32>,
+
+    /// The generator's threads [default: one for every two cores]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: Option<u32>,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  rtcast bench viewers --url http://localhost:8080/foo/whep --count 100
+  rtcast bench viewers --url … --count 500 --at-once 500        all join at once
+  rtcast bench viewers --url … --count 500 --churn 10 --seconds 1800
+                                                                ten leave and ten come each second, for half an hour")]
+pub(crate) struct ViewersOptions {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
 
     /// How many viewers
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -51,13 +77,59 @@ pub(crate) struct ViewersOptions {
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// The server's process on this machine, to measure its CPU time and memory as well
-    #[arg(long)]
-    pub(crate) pid: Option<u32>,
+    /// How long to wait, once all are connected, before counting begins
+    #[arg(long, default_value_t = 2.0, value_parser = warm_up)]
+    pub(crate) warm_up: f64,
 
-    /// Print the report as one JSON object
+    /// How many viewers are being set up at a time
+    #[arg(long, value_name = "N", default_value_t = 16, conflicts_with = "join_rate")]
+    pub(crate) at_once: u32,
+
+    /// How many viewers join in a second, however long each takes
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) join_rate: Option<f64>,
+
+    /// How many viewers, chosen at random, leave in a second while counting goes on, and how many come
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) churn: Option<f64>,
+
+    /// At how many viewers every packet is authenticated and decrypted: a number or all
+    #[arg(long, value_name = "N", default_value = "1", value_parser = verified)]
+    pub(crate) verify: u32,
+
+    /// Ask for no sound
     #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) no_sound: bool,
+
+    /// Take each packet from the kernel on its own; a server on this machine then pays for cutting up what it sends
+    #[arg(long)]
+    pub(crate) no_gro: bool,
+
+    /// Give each viewer a socket of its own, even towards a server on this machine
+    #[arg(long)]
+    pub(crate) private_sockets: bool,
+
+    /// List every viewer in the JSON report
+    #[arg(long)]
+    pub(crate) each: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupOptions {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+
+    /// How many connections, in each of the two ways
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) count: u32,
+
+    /// How many at a time, in the second way
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) at_once: u32,
+
+    /// How many begin in a second at most, in the second way [default: as many as the server takes]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +239,30 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err(format!("{text:?} is not a number of seconds from 0.1 to 86400")),
     }
+}
+
+/// As [`seconds`], or none.
+fn warm_up(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("{text:?} is not a number of seconds from 0 to 86400")),
+    }
+}
+
+/// So many a second.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.01..=10_000.0).contains(&rate) => Ok(rate),
+        _ => Err(format!("{text:?} is not a number from 0.01 to 10000")),
+    }
+}
+
+/// A number of viewers, or all of them.
+fn verified(text: &str) -> Result<u32, String> {
+    if text == "all" {
+        return Ok(u32::MAX);
+    }
+    text.parse().map_err(|_| format!("{text:?} is neither a number nor all"))
 }
 
 #[cfg(test)]

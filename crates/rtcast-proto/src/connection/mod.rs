@@ -34,6 +34,7 @@ use crate::jsep::{Jsep, JsepConfig, NegotiatedMedia, TransceiverId};
 use crate::rtcp::RtcpWriter;
 use crate::rtp::RtpPacket;
 use crate::sdp::Candidate;
+use crate::srtp::SrtpSession;
 use crate::types::Bitrate;
 
 use pacer::Pacer;
@@ -307,6 +308,12 @@ impl Connection {
     /// Whether [`close`](Self::close) was called.
     pub const fn is_closed(&self) -> bool {
         self.closing
+    }
+
+    /// The keys of media, once there are any, for whoever reads and writes packets on a way of its own past this
+    /// connection, such as a load generator. Packets that go that way are in no counter and no report here.
+    pub const fn srtp_mut(&mut self) -> Option<&mut SrtpSession> {
+        self.transport.srtp_mut()
     }
 
     /// The addresses that media takes, once there are any.

@@ -129,6 +129,10 @@ impl Transport {
         self.srtp.as_ref()
     }
 
+    pub(super) const fn srtp_mut(&mut self) -> Option<&mut SrtpSession> {
+        self.srtp.as_mut()
+    }
+
     /// The pair that media takes, once it can be protected.
     pub(super) fn media_pair(&self) -> Option<SelectedPair> {
         if self.srtp.is_none() || self.dtls_state != DtlsTransportState::Connected {
