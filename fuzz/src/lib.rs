@@ -7,7 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rtcast_proto::ice::{IceCredentials, IceTransport, username_of};
+use rtcast_proto::ice::{
+    FramingKind, IceCredentials, IceServerUrl, IceTransport, LocalCandidate, StreamFraming, binding_owner,
+    binding_response, mdns_answers, mdns_query, username_of,
+};
 use rtcast_proto::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use rtcast_proto::payload::{self, Packetizer};
 use rtcast_proto::rtcp::{self, RtcpPacket, RtcpWriter};
@@ -30,14 +33,18 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("depacketize_av1", depacketize_av1),
     ("depacketize_sound", depacketize_sound),
     ("frame_headers", frame_headers),
+    ("ice_server_url", ice_server_url),
     ("jitter_buffer", jitter_buffer),
     ("jsep_offer", jsep_offer),
+    ("mdns_message", mdns_message),
     ("packetize", packetize),
     ("rtcp_packets", rtcp_packets),
     ("rtp_header", rtp_header),
     ("sdp_session", sdp_session),
     ("signalling_json", signalling_json),
     ("srtp_packet", srtp_packet),
+    ("stream_framing", stream_framing),
+    ("stun_binding", stun_binding),
     ("stun_message", stun_message),
 ];
 
@@ -274,17 +281,64 @@ pub fn srtp_packet(data: &[u8]) {
     }
 }
 
+/// Takes apart the URL of a STUN or TURN server.
+pub fn ice_server_url(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match IceServerUrl::parse(text) {
+        Ok(server) => assert!(server.port != 0 && !server.host.is_empty()),
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// Cuts a stream into messages, in pieces of one size and whole: the messages are the same.
+pub fn stream_framing(data: &[u8]) {
+    let [kind, step, stream @ ..] = data else { return };
+    let kind = if kind.is_multiple_of(2) { FramingKind::Turn } else { FramingKind::Length };
+    let messages = |step: usize| {
+        let mut framing = StreamFraming::new(kind);
+        let mut messages = Vec::new();
+        for piece in stream.chunks(step.max(1)) {
+            framing.push(piece);
+            while let Some(message) = framing.next_message() {
+                messages.push(message.to_vec());
+            }
+        }
+        messages
+    };
+    assert_eq!(messages(usize::from(*step)), messages(stream.len()));
+}
+
+/// Reads the answers of an mDNS message, and asks for whatever name is in it.
+pub fn mdns_message(data: &[u8]) {
+    assert!(mdns_answers(data, "name.local").len() <= 64);
+    if let Ok(name) = std::str::from_utf8(data)
+        && let Some(query) = mdns_query(name)
+    {
+        assert!(query.len() < 300);
+    }
+}
+
+/// Reads what a STUN server answers.
+pub fn stun_binding(data: &[u8]) {
+    binding_owner(data);
+    if let Some(Err((code, text))) = binding_response(data) {
+        assert!(code < 800 && text.chars().count() <= 128);
+    }
+}
+
 /// Takes STUN messages at a port that is known to the peer.
 pub fn stun_message(data: &[u8]) {
     let now = some_instant();
     let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 4_000));
     let remote = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 5_000));
     let mut ice = IceTransport::new(&IceCredentials::from_random("", [1; 32]));
-    ice.add_local_host(local).expect("a good address");
+    ice.add_local(LocalCandidate::host(local)).expect("a good address");
+    ice.start();
     ice.set_remote_credentials(&IceCredentials::from_random("", [2; 32]));
     ice.handle_timeout(now);
     for (count, piece) in pieces(data).into_iter().take(20).enumerate() {
         username_of(piece);
+        binding_owner(piece);
         let now = now + Duration::from_millis(20 * count as u64);
         ice.handle_packet(now, remote, local, piece);
         while ice.poll_transmit().is_some() {}

@@ -5,6 +5,7 @@ use std::io;
 use rtcast_proto::DescriptionError;
 use rtcast_proto::data_channel::DataChannelError;
 use rtcast_proto::dtls::CertificateError;
+use rtcast_proto::ice::IceServerError;
 
 /// An error of a peer connection. [`name`](Self::name) is the W3C's name of the exception.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Error {
     /// The operating system refused a socket or a thread.
     #[error("cannot open the media socket: {0}; check the address and whether the port is free")]
     Io(#[from] io::Error),
+    /// A STUN or TURN server was configured wrongly.
+    #[error(transparent)]
+    IceServer(#[from] IceServerError),
     /// No certificate could be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -39,6 +43,7 @@ impl Error {
         match self {
             Self::Description(error) => error.name(),
             Self::DataChannel(error) => error.name(),
+            Self::IceServer(error) => error.name(),
             Self::Closed => "InvalidStateError",
             Self::NotFound { .. } => "InvalidAccessError",
             Self::Io(_) | Self::Certificate(_) => "OperationError",
@@ -49,6 +54,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Description(error) => error.hint(),
+            Self::IceServer(error) => Some(error.hint),
             _ => None,
         }
     }

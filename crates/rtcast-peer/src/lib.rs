@@ -8,6 +8,7 @@ mod data_channel;
 mod endpoint;
 mod error;
 mod net;
+mod network;
 mod peer_connection;
 mod random;
 mod track;
@@ -17,17 +18,21 @@ pub use data_channel::{DataChannel, SctpTransport};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointStats, Survey};
 pub use error::Error;
 pub use net::{SocketCapabilities, SocketOptions};
+pub use network::{AddressFilter, IceSettings, TcpCandidates};
 pub use peer_connection::{
     Configuration, EventStream, PeerConnection, PeerConnectionEvent, RemoteTrack, RtpSender, RtpTransceiver, TrackEvent,
 };
 pub use rtcast_proto::connection::{
-    ConnectionStats, IceGatheringState, PeerConnectionState, ReceiverReport, ReceiverStats, SenderReport, SenderStats,
+    ConnectionStats, IceCandidateError, IceGatheringState, OfferOptions, PeerConnectionState, ReceiverReport,
+    ReceiverStats, SenderReport, SenderStats,
 };
 pub use rtcast_proto::data_channel::{
     DataChannelError, DataChannelInit, DataChannelMessage, DataChannelState, SctpTransportState,
 };
 pub use rtcast_proto::dtls::{Certificate, DtlsVersion};
-pub use rtcast_proto::ice::{IceTransportState, SelectedPair};
+pub use rtcast_proto::ice::{
+    IceServer, IceServerError, IceServerErrorKind, IceTransportPolicy, IceTransportState, SelectedPair,
+};
 pub use rtcast_proto::{
     Bitrate, Codec, DescriptionError, Direction, EncodedFrame, IceCandidate, JsepConfig, MediaKind, MediaTime, Mid,
     PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,

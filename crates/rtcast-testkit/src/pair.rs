@@ -41,6 +41,7 @@ pub struct Peer {
     /// The messages that it received on data channels, which count as read.
     pub messages: Vec<(DataChannelId, DataChannelMessage)>,
     outgoing: Network,
+    mapped: Option<SocketAddr>,
 }
 
 /// Two peers. Left is at 10.0.0.1:1000, right at 10.0.0.2:2000.
@@ -117,7 +118,8 @@ impl Pair {
             });
             connection.add_local_address(address);
             let outgoing = Network::new(link.clone(), seed ^ number);
-            Peer { connection, address, events: Vec::new(), frames: Vec::new(), messages: Vec::new(), outgoing }
+            let (events, frames, messages) = (Vec::new(), Vec::new(), Vec::new());
+            Peer { connection, address, events, frames, messages, outgoing, mapped: None }
         };
         Self { now, left: peer("10.0.0.1:1000", 1), right: peer("10.0.0.2:2000", 2), batch: TransmitBatch::default() }
     }
@@ -136,9 +138,23 @@ impl Pair {
         self.right.outgoing.set_link(link.clone());
     }
 
+    /// Puts a peer behind another address from now on, as a NAT that forgot it does: what is sent to the address before
+    /// is lost.
+    pub const fn rebind(&mut self, side: Side, address: SocketAddr) {
+        self.peer(side).mapped = Some(address);
+    }
+
     /// Datagrams sent and lost, of both directions.
     pub const fn datagrams(&self) -> (u64, u64) {
         (self.left.outgoing.sent + self.right.outgoing.sent, self.left.outgoing.lost + self.right.outgoing.lost)
+    }
+
+    /// The offerer's connection and the other's.
+    pub const fn both(&mut self, offerer: Side) -> (&mut Connection, &mut Connection) {
+        match offerer {
+            Side::Left => (&mut self.left.connection, &mut self.right.connection),
+            Side::Right => (&mut self.right.connection, &mut self.left.connection),
+        }
     }
 
     /// Exchanges an offer of `side` and its answer.
@@ -224,10 +240,12 @@ impl Pair {
     fn step(&mut self) {
         let now = self.now;
         while let Some((source, destination, mut contents)) = self.left.outgoing.receive(now) {
+            let Some(destination) = self.right.behind(destination) else { continue };
             let datagram = Datagram { source, destination, contents: &mut contents };
             self.right.connection.handle_input(now, datagram);
         }
         while let Some((source, destination, mut contents)) = self.right.outgoing.receive(now) {
+            let Some(destination) = self.left.behind(destination) else { continue };
             let datagram = Datagram { source, destination, contents: &mut contents };
             self.left.connection.handle_input(now, datagram);
         }
@@ -246,6 +264,14 @@ impl Peer {
         self.events.contains(event)
     }
 
+    /// The address of ours that a datagram to `destination` reaches, if any.
+    fn behind(&self, destination: SocketAddr) -> Option<SocketAddr> {
+        match self.mapped {
+            Some(mapped) => (mapped == destination).then_some(self.address),
+            None => Some(destination),
+        }
+    }
+
     fn settle(&mut self, now: Instant, batch: &mut TransmitBatch) {
         while let Some(event) = self.connection.poll_event() {
             match event {
@@ -261,7 +287,8 @@ impl Peer {
             let done = self.connection.poll_transmit(now, batch);
             for transmit in batch.iter() {
                 for datagram in transmit.datagrams() {
-                    self.outgoing.send(now, transmit.source, transmit.destination, datagram);
+                    let source = self.mapped.unwrap_or(transmit.source);
+                    self.outgoing.send(now, source, transmit.destination, datagram);
                 }
             }
             batch.clear();

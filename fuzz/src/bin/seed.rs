@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 use std::{fs, io};
 
-use rtcast_proto::ice::{IceCredentials, IceRole, IceTransport};
+use rtcast_proto::ice::{IceCredentials, IceRole, IceTransport, LocalCandidate};
 use rtcast_proto::payload::{Packetizer, h264, is_keyframe};
 use rtcast_proto::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use rtcast_proto::rtp::{ExtensionWriter, write_header};
@@ -123,17 +123,46 @@ fn stun() -> io::Result<()> {
     let now = Instant::now();
     let ours = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 5_000));
     let mut agent = IceTransport::new(&IceCredentials::from_random("", [2; 32]));
-    agent.add_local_host(ours).map_err(io::Error::other)?;
+    agent.add_local(LocalCandidate::host(ours)).map_err(io::Error::other)?;
     agent.set_role(IceRole::Controlling);
     agent.set_remote_credentials(&IceCredentials::from_random("", [1; 32]));
     let candidate = "candidate:1 1 udp 2122260223 10.0.0.1 4000 typ host";
     agent.add_remote_candidate(candidate).map_err(io::Error::other)?;
+    agent.start();
     agent.handle_timeout(now);
     let (_, request) = agent.poll_transmit().ok_or_else(|| io::Error::other("no check was sent"))?;
     write("stun_message", "request", &[&(request.len() as u16).to_le_bytes(), request.as_slice()].concat())?;
     let response = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42], &request[8..20]].concat();
     write("stun_message", "response", &[&(response.len() as u16).to_le_bytes(), response.as_slice()].concat())?;
-    write("stun_message", "candidate", candidate.as_bytes())
+    write("stun_message", "candidate", candidate.as_bytes())?;
+    let head = |class: u8, length: u8| [&[1, class, 0, length, 0x21, 0x12, 0xa4, 0x42][..], b"rtcA12345678"].concat();
+    let turn = [&[0, 5, 0x40, 1, 0, 5][..], b"hello\0\0\0", &head(1, 0)].concat();
+    write("stream_framing", "turn", &turn)?;
+    write("stream_framing", "length", b"\x01\x03\0\x03abc\0\0\0\x04abcd")?;
+    write("stream_framing", "short", b"\x01\x02\xff\xffabc")?;
+    let record = |kind: u8, length: u8| [0, kind, 0x80, 1, 0, 0, 0, 120, 0, length];
+    let owner = b"\x04name\x05local\0";
+    let answers = [&[0, 0, 0x84, 0, 0, 0, 0, 2, 0, 0, 0, 0][..], owner, &record(1, 4), &[192, 168, 1, 9]].concat();
+    let response = [answers.as_slice(), &[0xc0, 12], &record(28, 16), &[0; 15], &[1]].concat();
+    write("mdns_message", "response", &response)?;
+    write("mdns_message", "circle", &[0, 0, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1])?;
+    write("mdns_message", "name", b"1f4712db-ea17-4bcf-a596-105139dfd8bf.local")?;
+    for (name, url) in [
+        ("stun", "stun:example.org:19302"),
+        ("turn", "turn:192.0.2.1?transport=tcp"),
+        ("turns", "turns:[2001:db8::1]:443"),
+        ("wrong", "turn://user@example.org/?x"),
+    ] {
+        write("ice_server_url", name, url.as_bytes())?;
+    }
+    let mapped = [0, 0x20, 0, 8, 0, 1, 0x33, 0x26, 0xea, 0x12, 0xd5, 0x4b];
+    write("stun_binding", "mapped", &[head(1, 12), mapped.to_vec()].concat())?;
+    let mapped_v6 = [&[0, 0x20, 0, 20, 0, 2, 0x33, 0x26][..], &(0..16).collect::<Vec<u8>>()].concat();
+    write("stun_binding", "mapped_v6", &[head(1, 24), mapped_v6].concat())?;
+    let plain = [&[0x80, 0x22, 0, 4][..], b"seed", &[0, 1, 0, 8, 0, 1, 0x12, 0x34, 203, 0, 113, 9]].concat();
+    write("stun_binding", "plain", &[head(1, 20), plain].concat())?;
+    let busy = [0, 9, 0, 8, 0, 0, 4, 20, b'b', b'u', b's', b'y'];
+    write("stun_binding", "error", &[head(0x11, 12), busy.to_vec()].concat())
 }
 
 fn write(corpus: &str, name: &str, data: &[u8]) -> io::Result<()> {

@@ -71,7 +71,7 @@ pub(crate) struct Viewer {
 
 impl Viewer {
     pub(crate) fn new(connection: Connection, offered_at: Instant, verified: bool) -> Self {
-        let canonical_name = format!("bench-{}", connection.username_fragment());
+        let canonical_name = format!("bench-{}", connection.username_fragments().next().unwrap_or_default());
         Self {
             connection,
             formats: Formats::default(),

@@ -41,6 +41,7 @@ pub(super) enum Command {
     BroadcastEnded { broadcast: BroadcastId },
     Survey { reply: oneshot::Sender<Survey> },
     Datagram { remote: SocketAddr, local: SocketAddr, contents: Vec<u8> },
+    Detoured { id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: Vec<u8> },
     Stop,
 }
 
@@ -134,6 +135,16 @@ impl ShardHandle {
         self.inner.push(Command::Datagram { remote, local, contents: contents.to_vec() });
     }
 
+    /// Hands in a datagram that came by a detour.
+    pub(crate) fn detoured(&self, id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: &[u8]) {
+        self.inner.push(Command::Detoured { id, remote, local, contents: contents.to_vec() });
+    }
+
+    /// The number of the thread.
+    pub(crate) fn index(&self) -> usize {
+        self.inner.index
+    }
+
     pub(super) fn sink(&self) -> Arc<dyn FrameSink> {
         Arc::clone(&self.inner) as Arc<dyn FrameSink>
     }
@@ -180,9 +191,11 @@ impl Mailbox {
                     self.counters.frames_dropped(1, Instant::now());
                     return true;
                 }
-                Command::Datagram { .. } if queue.datagrams >= MAX_WAITING_DATAGRAMS => return true,
+                Command::Datagram { .. } | Command::Detoured { .. } if queue.datagrams >= MAX_WAITING_DATAGRAMS => {
+                    return true;
+                }
                 Command::Frame { .. } => queue.frames += 1,
-                Command::Datagram { .. } => queue.datagrams += 1,
+                Command::Datagram { .. } | Command::Detoured { .. } => queue.datagrams += 1,
                 _ => {}
             }
             queue.commands.push_back(command);

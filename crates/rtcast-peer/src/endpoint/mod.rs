@@ -1,6 +1,7 @@
 //! The endpoint: one UDP port for any number of connections, on a few threads.
 
 mod command;
+mod detour;
 mod overload;
 mod routes;
 mod shard;
@@ -21,8 +22,10 @@ use rtcast_proto::connection::WallClock;
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
 use tracing::info;
 
-use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses};
+use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses, without_loopback};
+use crate::network::IceSettings;
 pub(crate) use command::{ConnectionId, ShardHandle};
+pub(crate) use detour::{DETOUR_CAPACITY, Detour, DetouredRun};
 use routes::Routes;
 pub(crate) use shard::Entry;
 use shard::Shard;
@@ -43,6 +46,8 @@ pub struct EndpointConfig {
     pub address: SocketAddr,
     /// How many threads share the connections; `None` for one per core. Default: `None`.
     pub shards: Option<usize>,
+    /// Whether loopback addresses are candidates even where there are others. Default: no.
+    pub loopback: bool,
     /// What is asked of the kernel. Default: all that makes it faster.
     pub socket: SocketOptions,
     /// The certificate of all connections; `None` makes one. Default: `None`.
@@ -56,6 +61,7 @@ impl Default for EndpointConfig {
         Self {
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             shards: None,
+            loopback: false,
             socket: SocketOptions::default(),
             certificate: None,
             dtls_version: DtlsVersion::V1_2,
@@ -184,13 +190,17 @@ impl Endpoint {
         };
         let first = sockets.first().map_or(&[][..], |sockets| sockets);
         let capabilities = first.first().map(UdpSocket::capabilities);
-        let addresses = first.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
+        let mut addresses: Vec<SocketAddr> =
+            first.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
         for (index, sockets) in sockets.into_iter().enumerate() {
             // Without sockets of their own on the port, the others send by the first one's, which reads for all.
             let reads = index == 0 || capabilities.is_none_or(|capabilities| capabilities.reuse_port);
             let (shard, handle) = Shard::new(index, sockets, reads, Arc::clone(&counters), Arc::clone(&routes))?;
             handles.push(handle);
             shards.push(shard);
+        }
+        if !config.loopback {
+            addresses = without_loopback(addresses);
         }
         let threads = shards
             .into_iter()
@@ -360,10 +370,14 @@ fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 /// Sockets for one connection alone, and the addresses under which they can be reached.
-pub(crate) fn private_sockets(address: SocketAddr) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
-    let sockets = bind_all(address, false, SocketOptions::default())?;
-    let addresses = sockets.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
-    Ok((sockets, addresses))
+pub(crate) fn private_sockets(
+    address: SocketAddr,
+    settings: &IceSettings,
+) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
+    let sockets = settings.bind_in_range(address, |address| bind_all(address, false, SocketOptions::default()))?;
+    let bound: Vec<SocketAddr> = sockets.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
+    let usable = if settings.loopback { bound } else { without_loopback(bound) };
+    Ok((sockets, settings.filter(&usable)))
 }
 
 /// The sockets of all shards on one port: each its own where the system lets several share a port, else all the same.

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use rtcast_proto::PacketizedFrame;
-use rtcast_proto::connection::{Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch};
-use rtcast_proto::ice::username_of;
+use rtcast_proto::connection::{
+    Connection, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, Transmit, TransmitBatch,
+};
+use rtcast_proto::ice::{binding_owner, username_of};
 use rtcast_proto::jsep::TransceiverId;
 use tracing::{debug, error, warn};
 
 use super::Counters;
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
+use super::detour::Detours;
 use super::overload;
 use super::routes::Routes;
 use super::sockets::Sockets;
@@ -25,6 +28,7 @@ use super::survey::Survey;
 use super::timers::{TimerKey, TimerWheel};
 use crate::broadcast::BroadcastId;
 use crate::net::{Position, ReceivedDatagrams, UdpSocket};
+use crate::network::NetworkHandle;
 use crate::peer_connection::Shared;
 use crate::track::MediaStreamTrack;
 
@@ -54,6 +58,12 @@ pub(crate) struct Entry {
     timer: TimerKey,
     dirty: bool,
     sockets: Vec<Token>,
+    /// The names under which the shard finds it.
+    usernames: Vec<String>,
+    /// Ways around the sockets, if it has any.
+    pub(crate) detours: Option<Box<Detours>>,
+    /// Who looks for candidates and names, if anybody does.
+    pub(crate) network: Option<NetworkHandle>,
 }
 
 struct SenderEntry {
@@ -93,6 +103,8 @@ pub(super) struct Shard {
     dirty: Vec<ConnectionId>,
     /// Who is served first changes with every frame, so that no viewer is always the last.
     turn: usize,
+    /// Connections that may be asking STUN servers.
+    gathering: Vec<ConnectionId>,
     batch: TransmitBatch,
     /// What connections that are gone were sent.
     gone: Survey,
@@ -126,6 +138,7 @@ impl Shard {
             fired: Vec::new(),
             dirty: Vec::new(),
             turn: 0,
+            gathering: Vec::new(),
             batch: TransmitBatch::default(),
             gone: Survey::default(),
             stopping: false,
@@ -175,7 +188,6 @@ impl Shard {
             Command::Insert { id, connection, shared, sockets } => {
                 let tokens =
                     sockets.into_iter().filter_map(|socket| self.sockets.add(&self.poll, socket, id)).collect();
-                self.usernames.insert(connection.username_fragment().to_owned(), id);
                 self.counters.connections.fetch_add(1, Ordering::Relaxed);
                 let entry = Entry {
                     connection: *connection,
@@ -186,8 +198,12 @@ impl Shard {
                     timer: self.timers.register(id),
                     dirty: false,
                     sockets: tokens,
+                    usernames: Vec::new(),
+                    detours: None,
+                    network: None,
                 };
                 self.connections.insert(id, entry);
+                self.rename(id);
             }
             Command::Call { id, work } => {
                 self.with(id, |entry| work(entry, now));
@@ -220,6 +236,9 @@ impl Shard {
             Command::Datagram { remote, local, mut contents } => {
                 self.handle_datagram(now, remote, local, &mut contents);
             }
+            Command::Detoured { id, remote, local, mut contents } => {
+                self.deliver(now, id, remote, local, &mut contents);
+            }
             Command::Stop => self.stopping = true,
         }
     }
@@ -236,6 +255,15 @@ impl Shard {
             };
             let Some(subscription) = &mut sender.subscription else { continue };
             subscription.deliver(&mut entry.connection, transceiver, frame);
+            if let Some(detours) = &mut entry.detours {
+                send(&self.sockets, &mut self.batch, &self.counters);
+                let mut done = false;
+                while !done {
+                    done = entry.connection.poll_transmit(now, &mut self.batch);
+                    detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                    send(&self.sockets, &mut self.batch, &self.counters);
+                }
+            }
             while !entry.connection.poll_transmit(now, &mut self.batch) {
                 send(&self.sockets, &mut self.batch, &self.counters);
             }
@@ -287,6 +315,10 @@ impl Shard {
 
     /// The shard that a datagram is for: the one that knows its sender, or the one that its STUN username names.
     fn owner(&self, remote: SocketAddr, datagram: &[u8]) -> Option<usize> {
+        // A STUN server is asked for many connections, on all threads.
+        if let Some(owner) = binding_owner(datagram) {
+            return Some(usize::from(owner));
+        }
         if self.remotes.contains_key(&remote) {
             return Some(self.index);
         }
@@ -297,6 +329,14 @@ impl Shard {
     }
 
     fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
+        if binding_owner(contents).is_some() {
+            let asked = |entry: &&ConnectionId| {
+                self.connections.get(entry).is_some_and(|entry| entry.connection.expects_binding(contents))
+            };
+            let Some(id) = self.gathering.iter().find(asked).copied() else { return };
+            self.deliver(now, id, remote, local, contents);
+            return;
+        }
         let named = username_of(contents).and_then(|username| self.usernames.get(username)).copied();
         let Some(id) = named.or_else(|| self.remotes.get(&remote).copied()) else { return };
         self.deliver(now, id, remote, local, contents);
@@ -322,6 +362,18 @@ impl Shard {
         }
     }
 
+    /// Learns the names by which the peer's STUN messages find a connection; an ICE restart changes them.
+    fn rename(&mut self, id: ConnectionId) {
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        for name in entry.usernames.drain(..) {
+            self.usernames.remove(&name);
+        }
+        entry.usernames.extend(entry.connection.username_fragments().map(str::to_owned));
+        for name in &entry.usernames {
+            self.usernames.insert(name.clone(), id);
+        }
+    }
+
     fn mark(&mut self, id: ConnectionId) {
         if let Some(entry) = self.connections.get_mut(&id)
             && !entry.dirty
@@ -342,26 +394,44 @@ impl Shard {
             }
             // Whoever is woken by an event must find the state that it tells of.
             entry.shared.update(&entry.connection);
+            let mut renamed = false;
             while let Some(event) = entry.connection.poll_event() {
+                match &event {
+                    ConnectionEvent::UsernameFragmentsChanged => renamed = true,
+                    ConnectionEvent::GatheringNeeded { .. } => self.gathering.push(id),
+                    ConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete) => {
+                        self.gathering.retain(|gathering| *gathering != id);
+                    }
+                    _ => {}
+                }
                 handle_event(entry, id, event, &self.handle, &mut self.viewers);
             }
+            if renamed {
+                self.rename(id);
+            }
+            let Some(entry) = self.connections.get_mut(&id) else { continue };
             let mut before = self.batch.runs();
+            if let Some(detours) = &mut entry.detours {
+                send(&self.sockets, &mut self.batch, &self.counters);
+                let mut done = false;
+                while !done {
+                    done = entry.connection.poll_transmit(now, &mut self.batch);
+                    detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                    if entry.sockets.is_empty() {
+                        let sent = self.batch.iter();
+                        learn(&mut self.remotes, &self.routes, self.index, id, &mut entry.remotes, sent);
+                    }
+                    send(&self.sockets, &mut self.batch, &self.counters);
+                }
+                before = 0;
+            }
             while !entry.connection.poll_transmit(now, &mut self.batch) {
                 send(&self.sockets, &mut self.batch, &self.counters);
                 before = 0;
             }
             if entry.sockets.is_empty() {
-                // Whoever we send to may answer; STUN responses carry no name to find the connection by. Of two
-                // connections to one address the newer has it: the older belongs to a peer that has begun anew.
-                for transmit in self.batch.iter().skip(before) {
-                    let remote = transmit.destination;
-                    let owner = self.remotes.get(&remote);
-                    if owner.is_none_or(|owner| *owner < id) {
-                        self.remotes.insert(remote, id);
-                        self.routes.learn(remote, self.index);
-                        entry.remotes.push(remote);
-                    }
-                }
+                let sent = self.batch.iter().skip(before);
+                learn(&mut self.remotes, &self.routes, self.index, id, &mut entry.remotes, sent);
             }
             if self.batch.len() >= FLUSH_AT {
                 send(&self.sockets, &mut self.batch, &self.counters);
@@ -388,6 +458,12 @@ impl Shard {
         let Some(mut entry) = self.connections.remove(&id) else { return };
         let now = Instant::now();
         entry.connection.close(now);
+        if let Some(detours) = &mut entry.detours {
+            send(&self.sockets, &mut self.batch, &self.counters);
+            entry.connection.poll_transmit(now, &mut self.batch);
+            detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+            send(&self.sockets, &mut self.batch, &self.counters);
+        }
         while !entry.connection.poll_transmit(now, &mut self.batch) {
             send(&self.sockets, &mut self.batch, &self.counters);
         }
@@ -400,9 +476,12 @@ impl Shard {
 
     /// Takes a connection that is no longer in the list out of everything else.
     fn forget(&mut self, id: ConnectionId, entry: &Entry) {
-        self.usernames.remove(entry.connection.username_fragment());
         self.timers.release(entry.timer);
         self.gone.add_totals(&entry.connection);
+        for name in &entry.usernames {
+            self.usernames.remove(name);
+        }
+        self.gathering.retain(|gathering| *gathering != id);
         for remote in &entry.remotes {
             if self.remotes.get(remote) == Some(&id) {
                 self.remotes.remove(remote);
@@ -454,6 +533,18 @@ fn handle_event(
                 subscription.broadcast().request_keyframe();
             }
         }
+        ConnectionEvent::GatheringNeeded { .. }
+        | ConnectionEvent::IceGenerationInUse(_)
+        | ConnectionEvent::NameToResolve(_) => {
+            if let Some(network) = &mut entry.network {
+                network.tell(&event);
+            }
+        }
+        ConnectionEvent::IceCandidate(_) => {
+            // The description that the application reads has the candidate that it is told of.
+            entry.shared.update_descriptions(&entry.connection);
+            entry.shared.event(event);
+        }
         event => entry.shared.event(event),
     }
 }
@@ -488,6 +579,26 @@ pub(super) fn choose_renditions(
         sender.subscription = None;
         sender.subscription = Some(Subscription::join(&rendition, handle.sink(), connection, transceiver));
         viewers.entry(rendition.id()).or_default().push((id, transceiver));
+    }
+}
+
+/// Whoever we send to may answer; STUN responses carry no name to find the connection by. Of two connections to one
+/// address the newer has it: the older belongs to a peer that has begun anew.
+fn learn<'a>(
+    remotes: &mut HashMap<SocketAddr, ConnectionId>,
+    routes: &Routes,
+    index: usize,
+    id: ConnectionId,
+    own: &mut Vec<SocketAddr>,
+    sent: impl Iterator<Item = Transmit<'a>>,
+) {
+    for transmit in sent {
+        let remote = transmit.destination;
+        if remotes.get(&remote).is_none_or(|owner| *owner < id) {
+            remotes.insert(remote, id);
+            routes.learn(remote, index);
+            own.push(remote);
+        }
     }
 }
 
@@ -547,6 +658,6 @@ fn send(sockets: &Sockets, batch: &mut TransmitBatch, counters: &Counters) {
     count(&counters.send_errors, errors);
 }
 
-fn count(counter: &AtomicU64, by: usize) {
+pub(super) fn count(counter: &AtomicU64, by: usize) {
     counter.fetch_add(by as u64, Ordering::Relaxed);
 }

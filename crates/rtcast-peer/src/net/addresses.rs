@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Host candidates for a socket: its own address, or all of the machine's if it is bound to the unspecified address.
 ///
-/// RFC 8445 §5.1.1.1: loopback addresses are left out, unless nothing else is there or the socket is bound to one.
-/// Loopback is kept here as the last choice because browsers on this very machine may have no other network.
+/// See [`without_loopback`] for what of it is used.
 pub(crate) fn host_addresses(bound: SocketAddr) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return vec![bound];
@@ -19,6 +18,15 @@ pub(crate) fn host_addresses(bound: SocketAddr) -> Vec<SocketAddr> {
     addresses.sort_by_key(|ip| (ip.is_loopback(), *ip));
     addresses.dedup();
     addresses.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
+}
+
+/// RFC 8445 §5.1.1.1: loopback addresses are left out, unless the socket is bound to one, or nothing else is there: a
+/// machine without a network still talks to itself.
+pub(crate) fn without_loopback(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+        addresses.retain(|address| !address.ip().is_loopback());
+    }
+    addresses
 }
 
 /// RFC 8445 §5.1.1.1 leaves out deprecated and link-local IPv6 addresses; they need a zone that SDP cannot carry.
@@ -44,5 +52,14 @@ mod tests {
         let all = host_addresses("0.0.0.0:7".parse().unwrap());
         assert!(all.contains(&"127.0.0.1:7".parse().unwrap()), "{all:?}");
         assert!(all.iter().all(|address| address.is_ipv4() && address.port() == 7));
+    }
+
+    #[test]
+    fn loopback_is_used_where_there_is_nothing_else() {
+        let addresses = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let both = addresses(&["10.0.0.1:1", "127.0.0.1:1", "[::1]:1"]);
+        assert_eq!(without_loopback(both), addresses(&["10.0.0.1:1"]));
+        let alone = addresses(&["127.0.0.1:1", "[::1]:1"]);
+        assert_eq!(without_loopback(alone.clone()), alone);
     }
 }

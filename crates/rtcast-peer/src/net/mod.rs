@@ -4,6 +4,6 @@ mod addresses;
 mod kernel;
 mod socket;
 
-pub(crate) use addresses::host_addresses;
+pub(crate) use addresses::{host_addresses, without_loopback};
 pub(crate) use socket::{Position, ReceivedDatagrams, UdpSocket};
 pub use socket::{SocketCapabilities, SocketOptions};

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use rtcast_proto::connection::{IceGatheringState, PeerConnectionState};
+use rtcast_proto::connection::{IceCandidateError, IceGatheringState, PeerConnectionState};
 use rtcast_proto::ice::IceTransportState;
 use rtcast_proto::{IceCandidate, SignalingState};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -26,6 +26,8 @@ pub enum PeerConnectionEvent {
     SignalingStateChange(SignalingState),
     /// `icecandidate`; `None` after the last one.
     IceCandidate(Option<IceCandidate>),
+    /// `icecandidateerror`: a STUN or TURN server could not be used.
+    IceCandidateError(IceCandidateError),
     /// `negotiationneeded`.
     NegotiationNeeded,
     /// `track`.

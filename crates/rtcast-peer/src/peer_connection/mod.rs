@@ -7,16 +7,18 @@ mod shared;
 mod transceivers;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rtcast_proto::JsepConfig;
-use rtcast_proto::connection::{Connection, ConnectionConfig, ConnectionStats};
+use rtcast_proto::connection::{Connection, ConnectionConfig, ConnectionStats, IceOptions};
+use rtcast_proto::ice::{IceServer, IceTransportPolicy, LocalCandidate};
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle, private_sockets};
 use crate::error::Error;
+use crate::network::{IceSettings, NetworkConfig, NetworkHandle, TcpCandidates, parse_servers};
 use crate::random;
 
 pub use events::{EventStream, PeerConnectionEvent, TrackEvent};
@@ -36,6 +38,12 @@ pub struct Configuration {
     pub address: Option<SocketAddr>,
     /// The codecs and header extensions, and whether there are data channels. Default: all that are implemented.
     pub jsep: Option<JsepConfig>,
+    /// STUN and TURN servers: W3C's `iceServers`. Default: none.
+    pub ice_servers: Vec<IceServer>,
+    /// Which of our addresses may be used: W3C's `iceTransportPolicy`. Default: all.
+    pub ice_transport_policy: IceTransportPolicy,
+    /// What the W3C says nothing of.
+    pub ice: IceSettings,
 }
 
 impl Configuration {
@@ -81,17 +89,19 @@ impl PeerConnection {
     /// A new connection without tracks.
     ///
     /// # Errors
-    /// [`Error::Io`] if no endpoint was given and none can be bound, [`Error::Closed`] if the endpoint is closed.
-    #[expect(clippy::unused_async, reason = "later configurations look up servers before the connection exists")]
+    /// [`Error::IceServer`] if an ICE server's URL or credentials are not in order, [`Error::Io`] if no endpoint was
+    /// given and none can be bound, [`Error::Closed`] if the endpoint is closed.
+    #[expect(clippy::unused_async, reason = "it must be called within a tokio runtime")]
     pub async fn new(configuration: Configuration) -> Result<Self, Error> {
+        let servers = parse_servers(&configuration.ice_servers)?;
         let (endpoint, sockets, addresses) = match configuration.endpoint {
             Some(endpoint) => {
-                let addresses = endpoint.addresses().to_vec();
+                let addresses = configuration.ice.filter(endpoint.addresses());
                 (endpoint, Vec::new(), addresses)
             }
             None => {
                 let address = configuration.address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-                let (sockets, addresses) = private_sockets(address)?;
+                let (sockets, addresses) = private_sockets(address, &configuration.ice)?;
                 (Endpoint::shared()?, sockets, addresses)
             }
         };
@@ -104,14 +114,42 @@ impl PeerConnection {
             seed: random::seed(),
             clock: endpoint.clock(),
         });
+        let options = IceOptions {
+            transport_policy: configuration.ice_transport_policy,
+            lite: configuration.ice.lite,
+            servers: !servers.is_empty(),
+        };
+        connection.set_ice_options(options, u8::try_from(shard.index()).unwrap_or(0));
+        let listener = match (configuration.ice.tcp, addresses.first()) {
+            (TcpCandidates::ActiveAndPassive, Some(first)) => {
+                let any: IpAddr = if first.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+                let ip = if addresses.len() == 1 { first.ip() } else { any };
+                Some(configuration.ice.bind_tcp(SocketAddr::new(ip, 0), &addresses)?)
+            }
+            _ => None,
+        };
+        let tcp = tcp_candidates(&configuration.ice, &addresses, listener.as_ref());
         for address in addresses {
-            connection.add_local_address(address);
+            connection.add_host(LocalCandidate::Host { address, announced: configuration.ice.announced(address) });
         }
+        tcp.into_iter().for_each(|local| connection.add_host(local));
         let id = endpoint.next_id();
         let shared = Arc::new(Shared::new(shard.clone(), id));
         if !shard.insert(id, connection, Arc::clone(&shared), sockets) {
             return Err(Error::Closed);
         }
+        let mut network = NetworkHandle::new(NetworkConfig { id, shard: shard.clone(), servers });
+        if let Some(listener) = listener {
+            network.listen(listener);
+        }
+        let tcp = configuration.ice.tcp != TcpCandidates::None;
+        let equip = move |entry: &mut Entry, _| {
+            entry.network = Some(network);
+            if tcp {
+                entry.detours.get_or_insert_default().tcp = true;
+            }
+        };
+        shard.call(id, Box::new(equip));
         Ok(Self { inner: Arc::new(Inner { id, shard, shared, _endpoint: endpoint }) })
     }
 
@@ -155,6 +193,28 @@ impl PeerConnection {
         }
         result.await.map_err(|_| Error::Closed)
     }
+}
+
+/// The TCP candidates of these addresses.
+fn tcp_candidates(
+    settings: &IceSettings,
+    addresses: &[SocketAddr],
+    listener: Option<&std::net::TcpListener>,
+) -> Vec<LocalCandidate> {
+    let bound = listener.and_then(|listener| listener.local_addr().ok());
+    let mut ips: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
+    ips.dedup();
+    let mut candidates = Vec::new();
+    for ip in ips {
+        if let Some(bound) = bound.filter(|bound| bound.is_ipv4() == ip.is_ipv4()) {
+            let address = SocketAddr::new(ip, bound.port());
+            candidates.push(LocalCandidate::TcpPassive { address, announced: settings.announced(address) });
+        }
+        if settings.tcp != TcpCandidates::None {
+            candidates.push(LocalCandidate::TcpActive { ip });
+        }
+    }
+    candidates
 }
 
 impl fmt::Debug for PeerConnection {

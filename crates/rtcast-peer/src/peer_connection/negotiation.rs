@@ -1,6 +1,6 @@
 //! Offers, answers and candidates.
 
-use rtcast_proto::connection::{IceGatheringState, PeerConnectionState};
+use rtcast_proto::connection::{IceGatheringState, OfferOptions, PeerConnectionState};
 use rtcast_proto::ice::IceTransportState;
 use rtcast_proto::{IceCandidate, SessionDescription, SignalingState};
 
@@ -14,6 +14,23 @@ impl PeerConnection {
     /// [`Error::Description`] if the state forbids it, [`Error::Closed`] after the end.
     pub async fn create_offer(&self) -> Result<SessionDescription, Error> {
         Ok(self.call(|entry, _| entry.connection.create_offer()).await??)
+    }
+
+    /// Makes an offer with options, such as one that restarts ICE.
+    ///
+    /// # Errors
+    /// As [`create_offer`](Self::create_offer).
+    pub async fn create_offer_with(&self, options: OfferOptions) -> Result<SessionDescription, Error> {
+        Ok(self.call(move |entry, _| entry.connection.create_offer_with(options)).await??)
+    }
+
+    /// Makes the next offer restart ICE, and asks for it with `negotiationneeded`: W3C's `restartIce`. Media goes on over
+    /// the path that it has until a new one is found.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the end.
+    pub async fn restart_ice(&self) -> Result<(), Error> {
+        self.call(|entry, _| entry.connection.restart_ice()).await
     }
 
     /// Makes an answer to the peer's offer.

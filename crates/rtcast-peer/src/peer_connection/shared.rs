@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// Renews the descriptions.
-    pub(super) fn update_descriptions(&self, connection: &Connection) {
+    pub(crate) fn update_descriptions(&self, connection: &Connection) {
         let (local, remote) = (connection.local_description(), connection.remote_description());
         let mut snapshot = lock(&self.snapshot);
         snapshot.local = local;
@@ -88,6 +88,7 @@ impl Shared {
             ConnectionEvent::IceGatheringStateChange(state) => PeerConnectionEvent::IceGatheringStateChange(state),
             ConnectionEvent::SignalingStateChange(state) => PeerConnectionEvent::SignalingStateChange(state),
             ConnectionEvent::IceCandidate(candidate) => PeerConnectionEvent::IceCandidate(candidate),
+            ConnectionEvent::IceCandidateError(error) => PeerConnectionEvent::IceCandidateError(error),
             ConnectionEvent::NegotiationNeeded => PeerConnectionEvent::NegotiationNeeded,
             ConnectionEvent::Track(track) => {
                 let queue = Arc::new(FrameQueue::new(track.kind));

@@ -3,5 +3,9 @@
 mod addresses;
 mod data_channels;
 mod fan_out;
+mod ice_restart;
+mod ice_servers;
+mod ice_settings;
 mod loopback;
+mod mdns;
 mod support;

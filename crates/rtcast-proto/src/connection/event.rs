@@ -1,5 +1,6 @@
 //! What a connection tells.
 
+use super::gathering::IceCandidateError;
 use super::state::{IceGatheringState, PeerConnectionState};
 use crate::data_channel::DataChannelEvent;
 use crate::frame::EncodedFrame;
@@ -21,6 +22,21 @@ pub enum ConnectionEvent {
     SignalingStateChange(SignalingState),
     /// `icecandidate`; `None` after the last one.
     IceCandidate(Option<IceCandidate>),
+    /// `icecandidateerror`.
+    IceCandidateError(IceCandidateError),
+    /// Candidates beyond our own addresses are to be looked for, if [`IceOptions::servers`](super::IceOptions::servers)
+    /// says so.
+    GatheringNeeded {
+        /// The generation that they are for.
+        generation: u32,
+    },
+    /// The peer named an address that must be resolved by mDNS first: resolve it and pass it to
+    /// [`Connection::add_resolved_candidate`](super::Connection::add_resolved_candidate).
+    NameToResolve(IceCandidate),
+    /// The fragments by which the peer names this connection are others than before.
+    UsernameFragmentsChanged,
+    /// Media takes the path of this generation of ICE from now on; what served older ones may end soon.
+    IceGenerationInUse(u32),
     /// `negotiationneeded`.
     NegotiationNeeded,
     /// `track`: the peer began to send.

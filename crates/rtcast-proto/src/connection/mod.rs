@@ -8,11 +8,13 @@ mod batch;
 mod data;
 mod event;
 mod feedback;
+mod gathering;
 mod inbound;
 mod negotiation;
 mod pacer;
 mod random;
 mod receiver;
+mod restart;
 mod sender;
 mod state;
 mod stats;
@@ -33,7 +35,6 @@ use crate::ice::{IceCredentials, SelectedPair};
 use crate::jsep::{Jsep, JsepConfig, NegotiatedMedia, TransceiverId};
 use crate::rtcp::RtcpWriter;
 use crate::rtp::RtpPacket;
-use crate::sdp::Candidate;
 use crate::srtp::SrtpSession;
 use crate::types::Bitrate;
 
@@ -45,7 +46,9 @@ use transport::{Received, Transport};
 
 pub use batch::{Transmit, TransmitBatch};
 pub use event::ConnectionEvent;
+pub use gathering::{IceCandidateError, IceOptions};
 pub use receiver::ReceiverStats;
+pub use restart::OfferOptions;
 pub use sender::SenderStats;
 pub use state::{IceGatheringState, PeerConnectionState};
 pub use stats::{ConnectionStats, ReceiverReport, SenderReport};
@@ -109,8 +112,8 @@ pub struct Datagram<'a> {
 pub struct Connection {
     jsep: Jsep,
     transport: Transport,
-    credentials: IceCredentials,
-    candidates: Vec<Candidate>,
+    gathering: gathering::Gathering,
+    restart: restart::Restart,
     certificate: Certificate,
     clock: WallClock,
     random: Random,
@@ -142,8 +145,8 @@ impl Connection {
         Self {
             jsep: Jsep::new(config.jsep, random.bytes()),
             transport: Transport::new(&credentials, config.certificate.clone(), config.dtls_version, data),
-            credentials,
-            candidates: Vec::new(),
+            gathering: gathering::Gathering::default(),
+            restart: restart::Restart::new(config.username_prefix),
             certificate: config.certificate,
             clock: config.clock,
             random,
@@ -161,9 +164,10 @@ impl Connection {
         }
     }
 
-    /// The fragment by which the peer's STUN messages name this connection.
-    pub fn username_fragment(&self) -> &str {
-        &self.credentials.username_fragment
+    /// The fragments by which the peer's STUN messages name this connection: during an ICE restart more than one. They
+    /// change when [`ConnectionEvent::UsernameFragmentsChanged`] is told.
+    pub fn username_fragments(&self) -> impl Iterator<Item = &str> {
+        self.transport.ice.username_fragments()
     }
 
     /// Takes a datagram. Anything may come; what is not authentic changes nothing.
@@ -325,7 +329,7 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("username_fragment", &self.credentials.username_fragment)
+            .field("username_fragment", &self.transport.ice.credentials().username_fragment)
             .field("state", &self.connection_state())
             .finish_non_exhaustive()
     }

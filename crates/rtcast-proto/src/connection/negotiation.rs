@@ -1,13 +1,11 @@
 //! Descriptions: JSEP's outcome applied to transport, senders and receivers.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use tracing::debug;
 
 use super::receiver::RtpReceiver;
 use super::sender::{RtpSender, SendEncoding};
-use super::state::IceGatheringState;
 use super::{Connection, ConnectionEvent, SenderSlot};
 use crate::ice::{IceCredentials, IceRole};
 use crate::jsep::{
@@ -20,15 +18,6 @@ use crate::types::MediaKind;
 use crate::{Codec, RtpCodec};
 
 impl Connection {
-    /// Adds an address of ours as a host candidate. Addresses that cannot be candidates are left out.
-    pub fn add_local_address(&mut self, address: SocketAddr) {
-        let candidate = self.transport.ice.add_local_host(address).map_err(|error| error.to_string());
-        match candidate.and_then(|text| text.parse::<Candidate>().map_err(|error| error.to_string())) {
-            Ok(candidate) => self.candidates.push(candidate),
-            Err(error) => debug!(%address, %error, "an address was left out"),
-        }
-    }
-
     /// W3C's `addTrack`: sends a track on a transceiver of its kind that has none and never sent, else on a new one.
     ///
     /// # Errors
@@ -80,21 +69,12 @@ impl Connection {
         self.jsep.set_codec_preferences(transceiver, codecs)
     }
 
-    /// W3C's `createOffer`.
-    ///
-    /// # Errors
-    /// If the connection is closed.
-    pub fn create_offer(&mut self) -> Result<SessionDescription, DescriptionError> {
-        let transport = self.local_transport();
-        self.jsep.create_offer(&transport)
-    }
-
     /// W3C's `createAnswer`.
     ///
     /// # Errors
     /// If there is no offer to answer.
     pub fn create_answer(&mut self) -> Result<SessionDescription, DescriptionError> {
-        let transport = self.local_transport();
+        let transport = self.local_transport(self.transport.ice.credentials());
         self.jsep.create_answer(&transport)
     }
 
@@ -116,13 +96,15 @@ impl Connection {
             },
         };
         let outcome = self.jsep.set_local_description(&description)?;
+        self.restart_by_local(&description, &outcome);
         if description.sdp_type() == SdpType::Offer && self.jsep.current_local_description().is_none() {
-            // RFC 8445 §6.1.1: whoever makes the first offer controls.
-            self.transport.ice.set_role(IceRole::Controlling);
+            // RFC 8445 §6.1.1: whoever makes the first offer controls, unless only the other is a full agent.
+            let lite = self.transport.ice.is_lite();
+            self.transport.ice.set_role(if lite { IceRole::Controlled } else { IceRole::Controlling });
         }
         self.apply(now, &outcome);
         if description.sdp_type() != SdpType::Rollback {
-            self.tell_candidates();
+            self.begin_gathering();
         }
         self.after(now);
         Ok(())
@@ -148,6 +130,7 @@ impl Connection {
             self.transport.ice.set_role(role);
             self.add_remote_candidates(&transport.candidates);
         }
+        self.restart_by_remote(description, &outcome);
         self.apply(now, &outcome);
         self.after(now);
         Ok(())
@@ -160,6 +143,10 @@ impl Connection {
     /// [`DescriptionError`] if the text is damaged, names no m-line of the description, or comes before it.
     pub fn add_ice_candidate(&mut self, now: Instant, candidate: &IceCandidate) -> Result<(), DescriptionError> {
         match self.jsep.check_candidate(candidate)? {
+            RemoteCandidate::Use(parsed) if parsed.is_mdns() => {
+                self.events.push_back(ConnectionEvent::NameToResolve(candidate.clone()));
+                return Ok(());
+            }
             RemoteCandidate::Use(parsed) => self.add_remote_candidates(&[parsed]),
             RemoteCandidate::End | RemoteCandidate::Unused => return Ok(()),
         }
@@ -170,7 +157,10 @@ impl Connection {
 
     /// W3C's `localDescription`, with the candidates known by now.
     pub fn local_description(&self) -> Option<SessionDescription> {
-        self.jsep.local_description(&self.local_transport())
+        let described = self.jsep.local_fragment().unwrap_or_default();
+        let credentials = self.transport.ice.credentials();
+        let credentials = IceCredentials { username_fragment: described.to_owned(), ..credentials.clone() };
+        self.jsep.local_description(&self.local_transport(&credentials))
     }
 
     /// W3C's `remoteDescription`.
@@ -230,19 +220,30 @@ impl Connection {
         slot.sender.encoding().map(|encoding| encoding.codec)
     }
 
-    fn local_transport(&self) -> LocalTransport {
+    /// What a description with these credentials says of our side.
+    pub(super) fn local_transport(&self, credentials: &IceCredentials) -> LocalTransport {
         LocalTransport {
-            ice_ufrag: self.credentials.username_fragment.clone(),
-            ice_pwd: self.credentials.password.clone(),
-            ice_lite: false,
+            ice_ufrag: credentials.username_fragment.clone(),
+            ice_pwd: credentials.password.clone(),
+            ice_lite: self.transport.ice.is_lite(),
             fingerprints: vec![self.certificate.fingerprint().clone()],
-            candidates: self.candidates.clone(),
-            end_of_candidates: true,
+            candidates: self.candidates_for(&credentials.username_fragment),
+            end_of_candidates: self.is_gathered(&credentials.username_fragment),
         }
     }
 
-    fn add_remote_candidates(&mut self, candidates: &[Candidate]) {
+    pub(super) fn add_remote_candidates(&mut self, candidates: &[Candidate]) {
         for candidate in candidates {
+            if candidate.is_mdns() {
+                let media_line = self.jsep.remote_section().and_then(|line| u16::try_from(line).ok());
+                self.events.push_back(ConnectionEvent::NameToResolve(IceCandidate {
+                    candidate: candidate.to_string(),
+                    sdp_mid: None,
+                    sdp_m_line_index: media_line,
+                    username_fragment: None,
+                }));
+                continue;
+            }
             if let Err(error) = self.transport.ice.add_remote_candidate(&candidate.to_string()) {
                 debug!(%error, "a candidate was ignored");
             }
@@ -273,6 +274,7 @@ impl Connection {
             password: remote.ice.pwd.clone(),
         });
         self.add_remote_candidates(&remote.candidates);
+        self.transport.ice.start();
         self.transport.start_dtls(now, negotiated.dtls_role, remote.fingerprints.clone());
         self.apply_data(now, negotiated);
         self.transport.handle_timeout(now);
@@ -307,27 +309,6 @@ impl Connection {
                 self.senders.push(SenderSlot { transceiver: id, sender, media: None });
             }
         }
-    }
-
-    /// All candidates are known from the start, so they are told at once, and then that there are no more.
-    fn tell_candidates(&mut self) {
-        if self.observed.gathering == IceGatheringState::Complete {
-            return;
-        }
-        self.observed.gathering = IceGatheringState::Complete;
-        let (media_line, mid) = self.jsep.candidate_section().unwrap_or_default();
-        let mid = mid.map(|mid| mid.to_string());
-        let media_line = u16::try_from(media_line).unwrap_or_default();
-        for candidate in &self.candidates {
-            self.events.push_back(ConnectionEvent::IceCandidate(Some(IceCandidate {
-                candidate: candidate.to_string(),
-                sdp_mid: mid.clone(),
-                sdp_m_line_index: Some(media_line),
-                username_fragment: Some(self.credentials.username_fragment.clone()),
-            })));
-        }
-        self.events.push_back(ConnectionEvent::IceCandidate(None));
-        self.events.push_back(ConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete));
     }
 
     pub(super) fn check_negotiation_needed(&mut self) {

@@ -75,6 +75,7 @@ pub(super) struct Observed {
     pub(super) signaling: SignalingState,
     pub(super) gathering: IceGatheringState,
     media_ready: bool,
+    generations: (u32, u32),
 }
 
 impl Connection {
@@ -119,6 +120,15 @@ impl Connection {
 
     /// Tells the changes that a call has brought.
     pub(super) fn after(&mut self, now: Instant) {
+        self.drive_gathering();
+        let generations = (self.transport.ice.generation_in_use(), self.transport.ice.newest_generation());
+        if self.observed.generations != generations {
+            self.events.push_back(ConnectionEvent::UsernameFragmentsChanged);
+            if self.observed.generations.0 != generations.0 {
+                self.events.push_back(ConnectionEvent::IceGenerationInUse(generations.0));
+            }
+            self.observed.generations = generations;
+        }
         let signaling = self.signaling_state();
         if self.observed.signaling != signaling {
             self.observed.signaling = signaling;

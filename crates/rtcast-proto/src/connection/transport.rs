@@ -11,7 +11,7 @@ use crate::data_channel::DataChannels;
 use crate::dtls::{
     Certificate, DimplEndpoint, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches,
 };
-use crate::ice::{IceCredentials, IceTransport, IceTransportState, SelectedPair};
+use crate::ice::{Bindings, IceCredentials, IceTransport, IceTransportState, SelectedPair};
 use crate::jsep::NegotiatedData;
 use crate::sdp::Fingerprint;
 use crate::srtp::SrtpSession;
@@ -58,6 +58,7 @@ pub(super) enum Received {
 
 pub(super) struct Transport {
     pub(super) ice: IceTransport,
+    pub(super) bindings: Bindings,
     dtls: Option<Box<dyn DtlsEndpoint>>,
     dtls_state: DtlsTransportState,
     dtls_timeout: Option<Instant>,
@@ -89,6 +90,7 @@ impl Transport {
             packet: Vec::new(),
             scratch: vec![0; MAX_RECORD].into_boxed_slice(),
             ice: IceTransport::new(credentials),
+            bindings: Bindings::default(),
             dtls: None,
             dtls_state: DtlsTransportState::New,
             dtls_timeout: None,
@@ -163,6 +165,9 @@ impl Transport {
         }
         match bytes.first() {
             Some(0..=3) => {
+                if self.bindings.is_open() && self.bindings.handle_packet(bytes) {
+                    return Received::Nothing;
+                }
                 if self.ice.handle_packet(now, remote, local, bytes)
                     && !self.known_remotes.contains(&remote)
                     && self.known_remotes.len() < MAX_KNOWN_REMOTES
@@ -189,13 +194,20 @@ impl Transport {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.bindings.is_open() {
+            let mut requests = Vec::new();
+            self.bindings.handle_timeout(now, |pair, request| requests.push((pair, request)));
+            requests.into_iter().for_each(|(pair, request)| self.enqueue(pair, request));
+        }
         self.ice.handle_timeout(now);
         self.drive_dtls(now);
         self.data.handle_timeout(now);
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        [self.ice.poll_timeout(), self.dtls_timeout, self.data.poll_timeout()].into_iter().flatten().min()
+        let timers =
+            [self.ice.poll_timeout(), self.bindings.poll_timeout(), self.dtls_timeout, self.data.poll_timeout()];
+        timers.into_iter().flatten().min()
     }
 
     /// Moves waiting control datagrams into the batch. Returns `false` if it became full.

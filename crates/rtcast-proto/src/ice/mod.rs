@@ -1,5 +1,21 @@
-//! ICE: one agent for the one bundled transport (RFC 8445), on the `is` crate.
+//! ICE (RFC 8445): one agent for the one bundled transport, on the `is` crate, with what JSEP and the W3C ask for around it.
 
+mod binding;
+mod candidate;
+mod credentials;
+mod framing;
+mod generation;
+mod mdns;
+mod server;
 mod transport;
+mod username;
 
-pub use transport::{IceCredentials, IceError, IceRole, IceTransport, IceTransportState, SelectedPair, username_of};
+pub(crate) use binding::Bindings;
+pub use binding::{binding_owner, binding_response};
+pub use candidate::{Announced, LocalCandidate, RelayProtocol, TCP_ACTIVE_PORT};
+pub use credentials::IceCredentials;
+pub use framing::{FramingKind, StreamFraming};
+pub use mdns::{mdns_answers, mdns_query};
+pub use server::{IceServer, IceServerError, IceServerErrorKind, IceServerScheme, IceServerUrl};
+pub use transport::{IceError, IceRole, IceTransport, IceTransportPolicy, IceTransportState, SelectedPair};
+pub use username::username_of;

@@ -1,43 +1,18 @@
-//! The ICE transport: the agent, and the states that the W3C gives it.
+//! The ICE transport: one or more generations of the agent, and the states that the W3C gives it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use is::stun::{StunMessage, StunPacket};
-use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
+use is::stun::StunMessage;
 
-/// How long checks may go on without success before the transport has failed. RFC 8863 §4: 39.5 s of patience with the
-/// default timers; browsers use 15 to 30 s.
-const CHECKING_PATIENCE: Duration = Duration::from_secs(30);
+use super::IceCredentials;
+use super::candidate::LocalCandidate;
+use super::generation::Generation;
+use super::username::username_of;
+use crate::sdp;
 
-/// How long a lost connection may stay lost. RFC 7675 §5.1: consent expires after 30 s, of which the agent spends about
-/// 20 s before it says that the connection is lost.
-const DISCONNECTED_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The letters of fragments and passwords (RFC 8839 §5.4).
-const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// A username fragment with its password (RFC 8839 §5.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IceCredentials {
-    /// The fragment; whoever owns the socket finds the connection by it.
-    pub username_fragment: String,
-    /// The password.
-    pub password: String,
-}
-
-impl IceCredentials {
-    /// Makes credentials from random bytes; `prefix` begins the fragment.
-    pub fn from_random(prefix: &str, random: [u8; 32]) -> Self {
-        let letters = |bytes: &[u8]| -> String { bytes.iter().map(|byte| letter(*byte)).collect() };
-        // RFC 8445 §5.3: at least 24 bits of randomness in the fragment and 128 in the password, 6 bits a letter.
-        Self { username_fragment: format!("{prefix}{}", letters(&random[..8])), password: letters(&random[8..]) }
-    }
-}
-
-fn letter(byte: u8) -> char {
-    char::from(ICE_CHARS[usize::from(byte & 63)])
-}
+/// Restarts that overlap. Who restarts again and again before one succeeds loses those in between.
+const MAX_GENERATIONS: usize = 4;
 
 /// A candidate that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +31,16 @@ pub enum IceRole {
     Controlling,
     /// Follows.
     Controlled,
+}
+
+/// W3C's `RTCIceTransportPolicy`: which of our addresses may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum IceTransportPolicy {
+    /// All.
+    #[default]
+    All,
+    /// Only relayed ones, so that the peer does not learn where we are.
+    Relay,
 }
 
 /// W3C's `RTCIceTransportState`.
@@ -104,53 +89,162 @@ pub struct SelectedPair {
 
 /// The ICE agent of a connection.
 ///
+/// After a restart there are two generations: the old one carries media and answers checks until the new one has found a
+/// pair, or until the restart is taken back.
+///
 /// Call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so; every `handle_`
 /// method may make [`poll_transmit`](Self::poll_transmit) yield, and may change [`state`](Self::state) and
 /// [`selected_pair`](Self::selected_pair).
 pub struct IceTransport {
-    agent: IceAgent,
-    state: IceTransportState,
-    state_since: Option<Instant>,
-    selected_pair: Option<SelectedPair>,
-    started: bool,
+    /// The oldest one is in use; there is always one.
+    generations: Vec<Generation>,
+    next_number: u32,
+    locals: Vec<LocalCandidate>,
+    policy: IceTransportPolicy,
+    lite: bool,
+    closed: bool,
 }
 
 impl IceTransport {
     /// An agent with these credentials and no candidates.
     pub fn new(credentials: &IceCredentials) -> Self {
-        let mut agent = IceAgent::new(IceCreds {
-            ufrag: credentials.username_fragment.clone(),
-            pass: credentials.password.clone(),
-        });
-        // On a fast network the wait between checks is what a viewer sees of it.
-        agent.set_timing_advance(Duration::from_millis(5));
-        Self { agent, state: IceTransportState::New, state_since: None, selected_pair: None, started: false }
+        Self {
+            generations: vec![Generation::new(0, credentials, false)],
+            next_number: 1,
+            locals: Vec::new(),
+            policy: IceTransportPolicy::All,
+            lite: false,
+            closed: false,
+        }
     }
 
-    /// Adds an address of ours.
+    /// Makes it a lite agent, which answers checks and makes none (RFC 8445 §2.5); before anything else.
+    pub fn set_lite(&mut self, lite: bool) {
+        self.lite = lite;
+        let credentials = self.newest().credentials.clone();
+        self.generations = vec![Generation::new(0, &credentials, lite)];
+    }
+
+    /// Whether it is a lite agent.
+    pub const fn is_lite(&self) -> bool {
+        self.lite
+    }
+
+    /// Restricts the addresses of ours that may be used; before they are added.
+    pub const fn set_policy(&mut self, policy: IceTransportPolicy) {
+        self.policy = policy;
+    }
+
+    /// Which addresses of ours may be used.
+    pub const fn policy(&self) -> IceTransportPolicy {
+        self.policy
+    }
+
+    /// Adds an address of ours to the newest generation; host addresses stay for those that follow. Returns how the peer
+    /// is to be told of it, `None` if it is known already or the policy forbids it.
     ///
     /// # Errors
     /// [`IceError`] for an address that cannot be a candidate, such as the unspecified one.
-    pub fn add_local_host(&mut self, address: SocketAddr) -> Result<String, IceError> {
-        let candidate = Candidate::host(address, Protocol::Udp)
-            .map_err(|error| IceError { candidate: address.to_string(), reason: error.to_string() })?;
-        let text = candidate.to_sdp_string();
-        self.agent.add_local_candidate(candidate);
-        Ok(text)
+    pub fn add_local(&mut self, local: LocalCandidate) -> Result<Option<sdp::Candidate>, IceError> {
+        // W3C webrtc §4.2.5: with the policy `relay` only relayed candidates are used.
+        if self.policy == IceTransportPolicy::Relay && !local.is_relayed() {
+            return Ok(None);
+        }
+        let private = self.policy == IceTransportPolicy::Relay;
+        let told = self.newest_mut().add_local(&local, private)?;
+        let lasting = !matches!(local, LocalCandidate::ServerReflexive { .. } | LocalCandidate::Relayed { .. });
+        if lasting && told.is_some() {
+            self.locals.push(local);
+        }
+        Ok(told)
+    }
+
+    /// Our UDP sockets that may be used.
+    pub(crate) fn udp_hosts(&self) -> impl Iterator<Item = SocketAddr> {
+        self.locals.iter().filter_map(|local| match local {
+            LocalCandidate::Host { address, .. } => Some(*address),
+            _ => None,
+        })
+    }
+
+    /// The candidates of the generation with this fragment of ours, as the peer is told of them.
+    pub fn candidates(&self, username_fragment: &str) -> &[sdp::Candidate] {
+        let generation = self.generations.iter().find(|generation| generation.is_named(username_fragment));
+        generation.map_or(&[], Generation::candidates)
+    }
+
+    /// Our fragments by which the peer may name this agent now: more than one during a restart.
+    pub fn username_fragments(&self) -> impl Iterator<Item = &str> {
+        self.generations.iter().map(|generation| generation.credentials.username_fragment.as_str())
+    }
+
+    /// The credentials of the newest generation.
+    pub fn credentials(&self) -> &IceCredentials {
+        &self.newest().credentials
+    }
+
+    /// The number of the generation that media takes, counted from 0.
+    pub fn generation_in_use(&self) -> u32 {
+        self.generations.first().map_or(0, |generation| generation.number)
+    }
+
+    /// The number of the newest generation.
+    pub fn newest_generation(&self) -> u32 {
+        self.newest().number
+    }
+
+    /// Begins a restart with new credentials of ours (RFC 8445 §9): a new generation with all host addresses, which
+    /// waits for the peer's credentials and for [`start`](Self::start). Everything else goes on as before.
+    ///
+    /// It can be taken back by [`abandon_restart`](Self::abandon_restart) until
+    /// [`settle_restart`](Self::settle_restart).
+    pub fn restart(&mut self, credentials: &IceCredentials) {
+        self.abandon_restart();
+        if self.generations.len() >= MAX_GENERATIONS {
+            self.generations.remove(1);
+        }
+        let mut generation = Generation::new(self.next_number, credentials, self.lite);
+        self.next_number += 1;
+        generation.pending = true;
+        // RFC 8445 §9: the agents keep their roles.
+        generation.set_role(self.newest().role());
+        for local in &self.locals {
+            // They were accepted once.
+            let _ = generation.add_local(local, false);
+        }
+        self.generations.push(generation);
+    }
+
+    /// Takes back a restart whose exchange of descriptions has not ended.
+    pub fn abandon_restart(&mut self) {
+        if self.generations.len() > 1 && self.newest().pending {
+            self.generations.pop();
+        }
+    }
+
+    /// The exchange of descriptions has ended: the restart is not taken back any more.
+    pub fn settle_restart(&mut self) {
+        self.newest_mut().pending = false;
     }
 
     /// Sets our role; before the first check.
     pub fn set_role(&mut self, role: IceRole) {
-        self.agent.set_controlling(role == IceRole::Controlling);
+        self.newest_mut().set_role(role);
     }
 
-    /// Sets the peer's credentials, which starts the checks.
+    /// Our role now.
+    pub fn role(&self) -> IceRole {
+        self.newest().role()
+    }
+
+    /// Sets the peer's credentials for the newest generation.
     pub fn set_remote_credentials(&mut self, credentials: &IceCredentials) {
-        self.agent.set_remote_credentials(IceCreds {
-            ufrag: credentials.username_fragment.clone(),
-            pass: credentials.password.clone(),
-        });
-        self.started = true;
+        self.newest_mut().set_remote_credentials(credentials);
+    }
+
+    /// Lets the checks of the newest generation begin.
+    pub fn start(&mut self) {
+        self.newest_mut().start();
     }
 
     /// Adds an address of the peer from its `candidate` text.
@@ -159,123 +253,102 @@ impl IceTransport {
     /// [`IceError`] if it cannot be used here: a name instead of an address, another transport, or a damaged text. The
     /// peer's own checks may still make the pair known.
     pub fn add_remote_candidate(&mut self, text: &str) -> Result<(), IceError> {
-        let candidate = Candidate::from_sdp_string(text.trim())
-            .map_err(|error| IceError { candidate: text.to_owned(), reason: error.to_string() })?;
-        if candidate.proto() != Protocol::Udp {
-            let reason = "its transport is not UDP".to_owned();
-            return Err(IceError { candidate: text.to_owned(), reason });
-        }
-        self.agent.add_remote_candidate(candidate);
-        Ok(())
+        // While a restart of ours waits for its answer, the peer still speaks of the generation before.
+        let waiting = self.generations.len() > 1 && self.newest().remote.is_none();
+        let at = self.generations.len() - if waiting { 2 } else { 1 };
+        self.generations[at].add_remote_candidate(text)
     }
 
     /// Takes a STUN message. Returns whether it was for this agent.
     pub fn handle_packet(&mut self, now: Instant, remote: SocketAddr, local: SocketAddr, bytes: &[u8]) -> bool {
-        let Ok(message) = StunMessage::parse(bytes) else { return false };
-        let packet = StunPacket { proto: Protocol::Udp, source: remote, destination: local, message };
-        let accepted = self.agent.handle_packet(now, packet);
-        // The agent acts on what it took only when told the time.
-        self.handle_timeout(now);
-        accepted
+        if self.closed {
+            return false;
+        }
+        let name = username_of(bytes);
+        for generation in &mut self.generations {
+            if name.is_some_and(|name| !generation.is_named(name)) {
+                continue;
+            }
+            let Ok(message) = StunMessage::parse(bytes) else { return false };
+            if generation.handle_packet(now, remote, local, message) {
+                self.promote();
+                return true;
+            }
+        }
+        false
     }
 
     /// Tells the time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.state == IceTransportState::Closed {
+        if self.closed {
             return;
         }
-        self.agent.handle_timeout(now);
-        while let Some(event) = self.agent.poll_event() {
-            match event {
-                IceAgentEvent::IceConnectionStateChange(state) => self.agent_state(now, state),
-                IceAgentEvent::NominatedSend { source, destination, .. } => {
-                    self.selected_pair = Some(SelectedPair { local: source, remote: destination });
-                }
-                _ => {}
-            }
+        for generation in &mut self.generations {
+            generation.handle_timeout(now);
         }
-        let patience = match self.state {
-            IceTransportState::Checking => CHECKING_PATIENCE,
-            IceTransportState::Disconnected => DISCONNECTED_PATIENCE,
-            _ => return,
-        };
-        if self.state_since.is_some_and(|since| now.saturating_duration_since(since) >= patience) {
-            self.set_state(now, IceTransportState::Failed);
-        }
+        self.promote();
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        if !self.started || matches!(self.state, IceTransportState::Closed | IceTransportState::Failed) {
+        if self.closed {
             return None;
         }
-        self.agent.poll_timeout()
+        self.generations.iter_mut().filter_map(Generation::poll_timeout).min()
     }
 
     /// The next STUN message to send: from, to, contents.
     pub fn poll_transmit(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
-        let transmit = self.agent.poll_transmit()?;
-        let pair = SelectedPair { local: transmit.source, remote: transmit.destination };
-        Some((pair, transmit.contents.into()))
+        self.generations.iter_mut().find_map(Generation::poll_transmit)
     }
 
     /// The state.
-    pub const fn state(&self) -> IceTransportState {
-        self.state
+    pub fn state(&self) -> IceTransportState {
+        use IceTransportState as State;
+        if self.closed {
+            return State::Closed;
+        }
+        let old = self.generations.first().map_or(State::New, Generation::state);
+        let started = self.generations.iter().skip(1).rev().map(Generation::state).find(|state| *state != State::New);
+        match (old, started) {
+            (state, None) => state,
+            // W3C webrtc §5.6.3: a restart leads from completed to connected, and what works goes on working.
+            (State::Connected | State::Completed, Some(_)) => State::Connected,
+            (_, Some(state)) => state,
+        }
     }
 
-    /// The pair that media takes, once one is nominated.
-    pub const fn selected_pair(&self) -> Option<SelectedPair> {
-        self.selected_pair
+    /// The pair that media takes, once one is nominated; none any more when consent has expired.
+    pub fn selected_pair(&self) -> Option<SelectedPair> {
+        self.generations.first().and_then(Generation::selected)
     }
 
     /// The round-trip time of the nominated pair's checks.
     pub fn round_trip_time(&self) -> Option<Duration> {
-        self.agent.nominated_pair_rtt()
+        self.generations.first().and_then(Generation::round_trip_time)
     }
 
     /// Ends it: nothing is sent or answered any more.
-    pub fn close(&mut self) {
-        self.state = IceTransportState::Closed;
+    pub const fn close(&mut self) {
+        self.closed = true;
     }
 
-    fn agent_state(&mut self, now: Instant, state: IceConnectionState) {
-        let state = match state {
-            IceConnectionState::New => IceTransportState::New,
-            IceConnectionState::Checking => IceTransportState::Checking,
-            IceConnectionState::Connected => IceTransportState::Connected,
-            IceConnectionState::Completed => IceTransportState::Completed,
-            // Before the first success the agent calls a lack of pairs a disconnection; it is checking.
-            IceConnectionState::Disconnected if self.selected_pair.is_none() => IceTransportState::Checking,
-            IceConnectionState::Disconnected => IceTransportState::Disconnected,
-        };
-        self.set_state(now, state);
-    }
-
-    fn set_state(&mut self, now: Instant, state: IceTransportState) {
-        if self.state != state {
-            self.state = state;
-            self.state_since = Some(now);
+    /// RFC 8445 §9: once a generation has found a pair, media takes it, and those before it end.
+    fn promote(&mut self) {
+        let newer = self.generations.iter().skip(1).rposition(|generation| generation.selected().is_some());
+        if let Some(position) = newer {
+            self.generations.drain(..=position);
         }
     }
-}
 
-/// The fragment of ours that a STUN request names, by which whoever owns the socket finds the connection.
-pub fn username_of(datagram: &[u8]) -> Option<&str> {
-    // RFC 8489 §5 and §14.3: a binding request, the magic cookie, and a USERNAME attribute of type 6 whose value is our
-    // fragment, a colon and the peer's. Read by hand, for it is done before anything else about the datagram is known.
-    let (head, mut attributes) = datagram.split_at_checked(20)?;
-    if head[..2] != [0, 1] || head[4..8] != [0x21, 0x12, 0xa4, 0x42] {
-        return None;
+    fn newest(&self) -> &Generation {
+        // There is always one.
+        &self.generations[self.generations.len() - 1]
     }
-    loop {
-        let (kind_and_length, rest) = attributes.split_first_chunk::<4>()?;
-        let length = usize::from(u16::from_be_bytes([kind_and_length[2], kind_and_length[3]]));
-        let value = rest.get(..length)?;
-        if kind_and_length[..2] == [0, 6] {
-            return std::str::from_utf8(value).ok()?.split_once(':').map(|(ours, _)| ours);
-        }
-        attributes = rest.get(length.next_multiple_of(4)..)?;
+
+    fn newest_mut(&mut self) -> &mut Generation {
+        let last = self.generations.len() - 1;
+        &mut self.generations[last]
     }
 }
 
@@ -331,9 +404,11 @@ mod tests {
         right.set_role(IceRole::Controlled);
         left.set_remote_credentials(&credentials(2));
         right.set_remote_credentials(&credentials(1));
-        left.add_local_host(address("10.0.0.1:1000")).unwrap();
-        let candidate = right.add_local_host(address("10.0.0.2:2000")).unwrap();
-        (left, right, candidate)
+        left.start();
+        right.start();
+        left.add_local(LocalCandidate::host(address("10.0.0.1:1000"))).unwrap();
+        let candidate = right.add_local(LocalCandidate::host(address("10.0.0.2:2000"))).unwrap().unwrap();
+        (left, right, candidate.to_string())
     }
 
     #[test]
@@ -379,6 +454,6 @@ mod tests {
             assert_eq!(error.candidate, text);
         }
         let error = left.add_remote_candidate("candidate:1 1 tcp 1 1.2.3.4 9 typ host tcptype active").unwrap_err();
-        assert!(error.reason.contains("UDP"), "{error}");
+        assert!(error.reason.contains("passive"), "{error}");
     }
 }

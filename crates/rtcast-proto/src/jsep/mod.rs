@@ -93,6 +93,7 @@ pub struct Jsep {
     /// What a rollback goes back to; there while an offer is pending.
     before_offer: Option<rollback::Snapshot>,
     dtls_role: Option<DtlsRole>,
+    ice_restart_requested: bool,
     /// The peer's credentials of the last exchange that ended.
     settled_ice: Option<IceParameters>,
     /// The m-line of the remote description whose transport is in use.
@@ -145,6 +146,7 @@ impl Jsep {
             last_answer: None,
             before_offer: None,
             dtls_role: None,
+            ice_restart_requested: false,
             settled_ice: None,
             remote_section: None,
         }
@@ -362,6 +364,29 @@ impl Jsep {
         Some(SessionDescription::from_session(description.sdp_type(), session))
     }
 
+    /// The ICE user name fragment of the local description, pending or else current.
+    pub fn local_fragment(&self) -> Option<&str> {
+        ice_fragment(self.pending_local.as_ref().or(self.current_local.as_ref())?)
+    }
+
+    /// Asks for an ICE restart with the next offer: W3C's `restartIce`. It stays asked for until an exchange ends in which
+    /// our credentials changed.
+    pub const fn request_ice_restart(&mut self) {
+        if self.current_local.is_some() {
+            self.ice_restart_requested = true;
+        }
+    }
+
+    /// Whether an ICE restart is asked for.
+    pub const fn ice_restart_requested(&self) -> bool {
+        self.ice_restart_requested
+    }
+
+    /// The m-line that the peer's candidates go with.
+    pub(crate) const fn remote_section(&self) -> Option<usize> {
+        self.remote_section
+    }
+
     /// The m-line that our candidates go with: its place, and its mid.
     pub fn candidate_section(&self) -> Option<(usize, Option<Mid>)> {
         let session = self.pending_local.as_ref().or(self.current_local.as_ref())?.session();
@@ -466,4 +491,10 @@ impl Jsep {
             Owner::Nobody
         }
     }
+}
+
+/// The ICE user name fragment of a description of ours.
+pub(crate) fn ice_fragment(description: &SessionDescription) -> Option<&str> {
+    let session = description.session();
+    session.media.get(media_section::transport_section(session)?)?.ice_ufrag.as_deref()
 }

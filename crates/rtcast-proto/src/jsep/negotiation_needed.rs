@@ -14,7 +14,9 @@ impl Jsep {
             return false;
         }
         let data_missing = self.data_requested && self.data.is_none();
-        data_missing || self.transceivers.iter().any(|transceiver| self.needs_negotiation(transceiver))
+        data_missing
+            || self.ice_restart_requested
+            || self.transceivers.iter().any(|transceiver| self.needs_negotiation(transceiver))
     }
 
     fn needs_negotiation(&self, transceiver: &Transceiver) -> bool {

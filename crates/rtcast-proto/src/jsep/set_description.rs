@@ -202,6 +202,11 @@ impl Jsep {
         let mids = local.session().media.iter().filter_map(|media| media.mid.as_ref());
         let numbers = mids.filter_map(|mid| mid.as_str().parse::<u32>().ok()).filter(|number| *number <= HIGHEST_MID);
         self.next_mid = numbers.map(|number| number + 1).max().unwrap_or(0).max(self.next_mid);
+        // W3C webrtc §4.4.1.5: a restart that was asked for has taken place once our credentials are others.
+        if self.current_local.as_ref().is_some_and(|before| super::ice_fragment(before) != super::ice_fragment(&local))
+        {
+            self.ice_restart_requested = false;
+        }
         self.current_local = Some(local);
         self.current_remote = Some(remote);
         self.pending_local = None;

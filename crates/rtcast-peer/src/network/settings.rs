@@ -1,0 +1,113 @@
+//! What ICE may use of this machine's network, beyond what the W3C names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use rtcast_proto::ice::Announced;
+
+/// Decides by its IP address whether an address of this machine may be used.
+pub type AddressFilter = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// Which TCP candidates a connection has (RFC 6544).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TcpCandidates {
+    /// None.
+    #[default]
+    None,
+    /// Those that connect to a peer that waits, as browsers do.
+    Active,
+    /// Those that connect, and a port on which the connection waits.
+    ActiveAndPassive,
+}
+
+/// What ICE may use of this machine's network. The default uses all addresses as they are.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct IceSettings {
+    /// Whether to be a lite agent, which only answers (RFC 8445 §2.5): for servers that every peer can reach. Default: no.
+    pub lite: bool,
+    /// Whether loopback addresses are used even where there are others; for a connection's own socket, see
+    /// [`EndpointConfig::loopback`](crate::EndpointConfig::loopback) for shared ones. Default: no.
+    pub loopback: bool,
+    /// Which of those addresses may be used. Default: all.
+    pub address_filter: Option<AddressFilter>,
+    /// Which TCP candidates there are. Default: none.
+    pub tcp: TcpCandidates,
+    /// The ports for a connection's own socket. Default: any that is free.
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// What peers are told instead of an address of this machine, where a NAT maps the whole address to a public one, with
+    /// the same ports. Default: nothing.
+    pub address_mapping: BTreeMap<IpAddr, IpAddr>,
+}
+
+impl IceSettings {
+    /// Those addresses that may be used.
+    pub(crate) fn filter(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        match &self.address_filter {
+            Some(filter) => addresses.iter().copied().filter(|address| filter(address.ip())).collect(),
+            None => addresses.to_vec(),
+        }
+    }
+
+    /// What peers are told instead of this address, if anything.
+    pub(crate) fn announced(&self, address: SocketAddr) -> Option<Announced> {
+        let ip = self.address_mapping.get(&address.ip())?;
+        Some(Announced::Address(SocketAddr::new(*ip, address.port())))
+    }
+
+    /// Binds a TCP port to wait on: not the number of a UDP port of ours, for an address alone tells what it belongs to.
+    pub(crate) fn bind_tcp(&self, address: SocketAddr, taken: &[SocketAddr]) -> io::Result<TcpListener> {
+        let mut rejected = Vec::new();
+        loop {
+            let listener = self.bind_in_range(SocketAddr::new(address.ip(), 0), |address| {
+                let listener = TcpListener::bind(address)?;
+                let port = listener.local_addr()?.port();
+                match taken.iter().any(|taken| taken.port() == port) {
+                    true if self.port_range.is_some() => Err(io::ErrorKind::AddrInUse.into()),
+                    _ => Ok(listener),
+                }
+            })?;
+            let port = listener.local_addr()?.port();
+            if !taken.iter().any(|taken| taken.port() == port) {
+                listener.set_nonblocking(true)?;
+                return Ok(listener);
+            }
+            // Held until another one is found, so that the system does not offer it again.
+            rejected.push(listener);
+        }
+    }
+
+    /// Binds the first free port of the range, or whatever `address` says if there is none.
+    pub(crate) fn bind_in_range<T>(
+        &self,
+        address: SocketAddr,
+        mut bind: impl FnMut(SocketAddr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let Some(range) = self.port_range.clone().filter(|_| address.port() == 0) else { return bind(address) };
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the range of ports is empty");
+        for port in range.filter(|port| *port != 0) {
+            match bind(SocketAddr::new(address.ip(), port)) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+}
+
+impl fmt::Debug for IceSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceSettings")
+            .field("lite", &self.lite)
+            .field("loopback", &self.loopback)
+            .field("address_filter", &self.address_filter.is_some())
+            .field("tcp", &self.tcp)
+            .field("port_range", &self.port_range)
+            .field("address_mapping", &self.address_mapping)
+            .finish()
+    }
+}

@@ -1,0 +1,140 @@
+//! TCP between peers (RFC 6544): connections that we open, and those that we wait for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rtcast_proto::ice::{FramingKind, StreamFraming};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::NetworkConfig;
+use crate::endpoint::{DETOUR_CAPACITY, Detour, DetouredRun};
+
+/// Connections of one peer connection; more are turned away.
+const MAX_CONNECTIONS: usize = 16;
+
+/// How long opening a connection may take.
+const CONNECT: Duration = Duration::from_secs(8);
+
+/// After a failure, how long it takes until the next check may open the connection again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Checks come every few seconds; a connection without any is of no use.
+const IDLE: Duration = Duration::from_secs(35);
+
+/// How long a write may wait for the peer to read. The media behind it is worthless by then.
+const WRITE: Duration = Duration::from_secs(5);
+
+/// Opens a connection for an active candidate and carries what goes that way.
+pub(super) async fn open(
+    config: Arc<NetworkConfig>,
+    local: SocketAddr,
+    remote: SocketAddr,
+    outgoing: mpsc::Receiver<DetouredRun>,
+) {
+    let connecting = async {
+        let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(local.ip(), 0))?;
+        socket.connect(remote).await
+    };
+    let result = match timeout(CONNECT, connecting).await {
+        Ok(Ok(stream)) => carry(&config, stream, local, remote, outgoing).await,
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+    };
+    if let Err(error) = result {
+        debug!(%error, %remote, "a TCP connection to the peer is no more");
+        tokio::time::sleep(AGAIN).await;
+    }
+    detach(&config, local, remote);
+}
+
+/// Waits for connections to passive candidates, until the peer connection ends.
+pub(super) async fn listen(config: Arc<NetworkConfig>, listener: std::net::TcpListener) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, remote)) = accepted else {
+                    // Too many open files, for one; others may close some.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                let Ok(local) = stream.local_addr() else { continue };
+                if connections.len() >= MAX_CONNECTIONS {
+                    continue;
+                }
+                let config = Arc::clone(&config);
+                connections.spawn(async move {
+                    let (carrier, outgoing) = mpsc::channel(DETOUR_CAPACITY);
+                    let attached = config.shard.call(
+                        config.id,
+                        Box::new(move |entry, _| {
+                            entry.detours.get_or_insert_default().add(Detour { local, remote: Some(remote), carrier });
+                        }),
+                    );
+                    if attached
+                        && let Err(error) = carry(&config, stream, local, remote, outgoing).await
+                    {
+                        debug!(%error, %remote, "a TCP connection of the peer is no more");
+                    }
+                    detach(&config, local, remote);
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+fn detach(config: &NetworkConfig, local: SocketAddr, remote: SocketAddr) {
+    config.shard.call(
+        config.id,
+        Box::new(move |entry, _| {
+            if let Some(detours) = &mut entry.detours {
+                detours.remove(local, Some(remote));
+            }
+        }),
+    );
+}
+
+/// Carries messages both ways until either side ends.
+async fn carry(
+    config: &NetworkConfig,
+    mut stream: TcpStream,
+    local: SocketAddr,
+    remote: SocketAddr,
+    mut outgoing: mpsc::Receiver<DetouredRun>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut framing = StreamFraming::new(FramingKind::Length);
+    let (mut buffer, mut out) = (vec![0; 64 * 1024], Vec::new());
+    loop {
+        tokio::select! {
+            read = timeout(IDLE, stream.read(&mut buffer)) => {
+                let length = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                if length == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                if !framing.push(&buffer[..length]) {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                while let Some(message) = framing.next_message() {
+                    config.shard.detoured(config.id, remote, local, message);
+                }
+            }
+            run = outgoing.recv() => {
+                let Some(run) = run else { return Ok(()) };
+                out.clear();
+                run.contents.chunks(run.segment_size.max(1)).for_each(|datagram| framing.write(datagram, &mut out));
+                timeout(WRITE, stream.write_all(&out)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A peer that hides its addresses behind names: they are looked up by mDNS.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::support::wait_for;
+use rtcast_peer::{
+    Configuration, Direction, MediaKind, PeerConnection, PeerConnectionState, SdpType, SessionDescription,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+const NAME: &str = "0d3c5dbe-4c53-4bd8-a8de-0c6f7f2f3f5a.local";
+
+/// Answers for one name, on this machine alone, until the test ends.
+fn responder() -> tokio::task::JoinHandle<()> {
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5_353)).into()).unwrap();
+    socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+    socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    let socket = UdpSocket::from_std(socket.into()).unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_500];
+        while let Ok((length, _)) = socket.recv_from(&mut buffer).await {
+            let label = NAME.split('.').next().unwrap().as_bytes();
+            let asked = buffer[2] & 0x80 == 0 && buffer[..length].windows(label.len()).any(|window| window == label);
+            if asked {
+                let mut answer = vec![0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0, label.len() as u8];
+                answer.extend_from_slice(label);
+                answer.extend_from_slice(b"\x05local\0\0\x01\x80\x01\0\0\0\x78\0\x04\x7f\0\0\x01");
+                // RFC 6762 §6: to everybody in the group.
+                socket.send_to(&answer, (group, 5_353)).await.unwrap();
+            }
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_leads_to_the_peer() {
+    let responder = responder();
+    let mut configuration = Configuration::default();
+    configuration.address = Some("127.0.0.1:0".parse().unwrap());
+    let offerer = PeerConnection::new(configuration.clone()).await.unwrap();
+    let answerer = PeerConnection::new(configuration).await.unwrap();
+    offerer.add_transceiver(MediaKind::Video, Direction::Recvonly).await.unwrap();
+    offerer.set_local_description(None).await.unwrap();
+    // The answerer learns no address of the offerer, and the offerer of the answerer only a name: but for the lookup, neither
+    // could begin.
+    let sdp = |connection: &PeerConnection| connection.local_description().unwrap().sdp().to_owned();
+    let offer: String = sdp(&offerer)
+        .lines()
+        .filter(|line| !line.starts_with("a=candidate:"))
+        .flat_map(|line| [line, "\r\n"])
+        .collect();
+    answerer.set_remote_description(SessionDescription::new(SdpType::Offer, offer).unwrap()).await.unwrap();
+    answerer.set_local_description(None).await.unwrap();
+    let answer: String = sdp(&answerer)
+        .lines()
+        .map(|line| match line.starts_with("a=candidate:") {
+            true => line.replace("127.0.0.1", NAME) + "\r\n",
+            false => line.to_owned() + "\r\n",
+        })
+        .collect();
+    assert!(answer.contains(NAME), "{answer}");
+    offerer.set_remote_description(SessionDescription::new(SdpType::Answer, answer).unwrap()).await.unwrap();
+    let took = wait_for(&offerer, PeerConnectionState::Connected).await;
+    println!("the name was resolved, and the peer reached, in {took:?}");
+    responder.abort();
+}

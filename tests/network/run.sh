@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The tests of this directory, as root, for only root may make network namespaces.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/common.sh
+if ! as_root ip netns list >/dev/null 2>&1; then
+    say "this system has no network namespaces; the network tests need Linux, iproute2 and root"
+    exit 1
+fi
+as_root python3 tests/network/test_network.py "$@"
