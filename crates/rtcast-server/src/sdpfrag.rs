@@ -53,6 +53,40 @@ impl SdpFragment {
         }
         Ok(fragment)
     }
+
+    /// The peer's description anew, with these credentials and the candidates of this fragment instead of the old ones.
+    pub(crate) fn offer(&self, description: &str, ufrag: &str, pwd: &str) -> String {
+        let mut offer = String::new();
+        let mut told = false;
+        for line in description.lines() {
+            match line.split_once(':').map_or(line, |(name, _)| name) {
+                "a=ice-ufrag" => offer.extend(["a=ice-ufrag:", ufrag]),
+                "a=ice-pwd" => offer.extend(["a=ice-pwd:", pwd]),
+                "a=candidate" | "a=end-of-candidates" => continue,
+                _ => offer.push_str(line),
+            }
+            offer.push_str("\r\n");
+            // All media is bundled: the first m-line stands for every candidate.
+            if !told && line.starts_with("a=mid:") {
+                told = true;
+                self.candidates.iter().for_each(|known| offer.extend(["a=", &known.candidate, "\r\n"]));
+                if self.end_of_candidates {
+                    offer.push_str("a=end-of-candidates\r\n");
+                }
+            }
+        }
+        offer
+    }
+
+    /// The fragment that says of a description what ICE needs.
+    pub(crate) fn of(description: &str) -> String {
+        let wanted = |line: &&str| {
+            let of_ice = ["a=ice-ufrag:", "a=ice-pwd:", "a=ice-options:", "a=ice-lite"];
+            let of_media = ["m=", "a=mid:", "a=candidate:", "a=end-of-candidates"];
+            of_ice.iter().chain(&of_media).any(|start| line.starts_with(start))
+        };
+        description.lines().filter(wanted).flat_map(|line| [line, "\r\n"]).collect()
+    }
 }
 
 /// Credentials may be repeated on each level, but must not differ: all media is bundled.
@@ -81,6 +115,20 @@ mod tests {
         assert_eq!(fragment.candidates[0].mid.as_deref(), Some("0"));
         assert!(fragment.candidates[0].candidate.starts_with("candidate:1387637174 1 udp"));
         assert!(fragment.end_of_candidates);
+    }
+
+    #[test]
+    fn a_restart_is_an_offer_with_other_credentials_and_candidates() {
+        let before = "v=0\r\na=ice-lite\r\nm=video 9 X 96\r\na=mid:0\r\na=ice-ufrag:old\r\na=ice-pwd:older\r\n\
+                      a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\na=end-of-candidates\r\na=setup:actpass\r\n";
+        let fragment = "a=ice-ufrag:new\r\na=ice-pwd:newer\r\nm=video 9 X 0\r\na=mid:0\r\n\
+                        a=candidate:2 1 udp 2 192.0.2.2 2 typ host\r\n";
+        let offer = SdpFragment::parse(fragment).unwrap().offer(before, "new", "newer");
+        let expected = "v=0\r\na=ice-lite\r\nm=video 9 X 96\r\na=mid:0\r\n\
+                        a=candidate:2 1 udp 2 192.0.2.2 2 typ host\r\na=ice-ufrag:new\r\na=ice-pwd:newer\r\na=setup:actpass\r\n";
+        assert_eq!(offer, expected);
+        let told = SdpFragment::parse(&SdpFragment::of(&offer)).unwrap();
+        assert_eq!((told.ufrag.as_deref(), told.candidates.len()), (Some("new"), 1));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rtcast::{IceCandidate, PeerConnection};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::event::{LeaveReason, Signalling};
 use crate::listen::ClientAddress;
@@ -36,11 +36,16 @@ const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 /// A viewer who came by WHEP.
 pub(crate) struct Session {
     stream: String,
+    ice: Mutex<IceSession>,
+    connection: PeerConnection,
+    stop: Notify,
+}
+
+/// RFC 9725 §4.3.1: the ICE session of the moment, which a restart replaces.
+struct IceSession {
     entity_tag: String,
     ufrag: String,
     pwd: String,
-    connection: PeerConnection,
-    stop: Notify,
 }
 
 /// `/{name}/whep`.
@@ -102,17 +107,15 @@ async fn subscribe(
     let answer = answer(&connection, &offer).await.map_err(|error| problem(error, StatusCode::BAD_REQUEST))?;
 
     let token = random_token();
-    let session = Arc::new(Session {
-        stream: name.to_owned(),
-        entity_tag: format!("\"{}\"", random_token()),
+    let tag = entity_tag();
+    let ice = IceSession {
+        entity_tag: tag.clone(),
         ufrag: attribute(&offer, "ice-ufrag"),
         pwd: attribute(&offer, "ice-pwd"),
-        connection,
-        stop: Notify::new(),
-    });
-    let header = |value: String| HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static(""));
-    let location = header(format!("/{name}/whep/{token}"));
-    let entity_tag = header(session.entity_tag.clone());
+    };
+    let session = Arc::new(Session { stream: name.to_owned(), ice: Mutex::new(ice), connection, stop: Notify::new() });
+    let location = header(&format!("/{name}/whep/{token}"));
+    let entity_tag = header(&tag);
     shared.insert_session(token.clone(), session.clone());
     tokio::spawn(attend(shared.clone(), token, session, viewer));
     let headers = [
@@ -139,7 +142,7 @@ async fn attend(shared: Arc<Shared>, token: String, session: Arc<Session>, mut v
     viewer.leave(reason).await;
 }
 
-/// PATCH: more of the viewer's candidates.
+/// PATCH: more of the viewer's candidates, or an ICE restart.
 async fn trickle(session: &Session, request: Request) -> Result<Response, Problem> {
     content_type(request.headers(), FRAGMENT)?;
     // RFC 9725 §4.3.1: a PATCH for trickle ICE names the ICE session that it belongs to.
@@ -148,8 +151,10 @@ async fn trickle(session: &Session, request: Request) -> Result<Response, Proble
             .hint("send the ETag of the 201 response in If-Match"));
     };
     let tags = tags.to_str().unwrap_or("").trim().to_owned();
+    // One request at a time: a restart changes what the next one belongs to.
+    let mut ice = session.ice.lock().await;
     // RFC 9725 §4.3.3: "*" asks for an ICE restart, whatever the session.
-    if tags != "*" && !tags.split(',').any(|tag| tag.trim() == session.entity_tag) {
+    if tags != "*" && !tags.split(',').any(|tag| tag.trim() == ice.entity_tag) {
         return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "the session has another entity tag")
             .hint("send the ETag of the 201 response in If-Match"));
     }
@@ -159,10 +164,12 @@ async fn trickle(session: &Session, request: Request) -> Result<Response, Proble
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the fragment has no a=ice-ufrag or no a=ice-pwd")
             .hint("begin it with both, as in your offer"));
     };
-    // RFC 9725 §4.3: a server that does not restart ICE refuses it with 422.
-    if (ufrag, pwd) != (&session.ufrag, &session.pwd) {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the credentials are not those of the offer")
-            .hint("ICE restart is not supported: DELETE this session and POST a new offer"));
+    if (ufrag, pwd) != (&ice.ufrag, &ice.pwd) {
+        if tags != "*" {
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the credentials are not those of the session")
+                .hint("send If-Match: * to restart ICE with new credentials"));
+        }
+        return restart(session, &mut ice, &fragment).await;
     }
     for candidate in fragment.candidates {
         // Without a=mid the candidate belongs to the first m-line, as all do: media is bundled.
@@ -185,6 +192,20 @@ async fn trickle(session: &Session, request: Request) -> Result<Response, Proble
         add_candidate(&session.connection, end).await.map_err(|error| problem(error, StatusCode::BAD_REQUEST))?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// RFC 9725 §4.3.3: takes the viewer's new credentials and answers with ours, as if the viewer had offered again.
+async fn restart(session: &Session, ice: &mut IceSession, fragment: &SdpFragment) -> Result<Response, Problem> {
+    let refuse = |error: ErrorObject| problem(error, StatusCode::BAD_REQUEST);
+    let (ufrag, pwd) = (fragment.ufrag.clone().unwrap_or_default(), fragment.pwd.clone().unwrap_or_default());
+    let Some(description) = session.connection.remote_description() else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "the session has ended").hint("POST a new offer"));
+    };
+    let offer = fragment.offer(description.sdp(), &ufrag, &pwd);
+    let answer = answer(&session.connection, &offer).await.map_err(refuse)?;
+    *ice = IceSession { entity_tag: entity_tag(), ufrag, pwd };
+    let headers = [(ETAG, header(&ice.entity_tag)), (CONTENT_TYPE, HeaderValue::from_static(FRAGMENT))];
+    Ok((StatusCode::OK, headers, SdpFragment::of(&answer)).into_response())
 }
 
 /// The answer to OPTIONS, with or without a preflight's headers.
@@ -267,6 +288,15 @@ fn problem(error: ErrorObject, otherwise: StatusCode) -> Problem {
 fn attribute(sdp: &str, name: &str) -> String {
     let value = sdp.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or("").trim().to_owned()
+}
+
+fn header(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// RFC 9725 §4.3.1: names an ICE session.
+fn entity_tag() -> String {
+    format!("\"{}\"", random_token())
 }
 
 /// 128 random bits: whoever knows the address of a session may end it.

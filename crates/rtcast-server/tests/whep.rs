@@ -185,13 +185,64 @@ async fn candidates_trickle_in_by_patch() {
     assert_eq!(reply.status, 400, "{}", reply.body);
     reply.problem();
     let restart = fragment.replace(&ufrag, "a=ice-ufrag:other").replace(&pwd, "a=ice-pwd:abcdefghijklmnopqrstuvwx");
-    let reply = patch(&[FRAGMENT, ("if-match", "*")], &restart).await;
-    assert_eq!(reply.status, 422);
+    let reply = patch(&[FRAGMENT, tag], &restart).await;
+    assert_eq!(reply.status, 422, "other credentials are a restart, which names no session");
     assert!(reply.problem()["hint"].as_str().unwrap().contains("restart"));
 
     let reply = patch(&[FRAGMENT, tag], &fragment).await;
     assert_eq!((reply.status, reply.body.as_str()), (204, ""));
     assert_eq!(received.await.unwrap().len(), 5, "after all that the connection stands");
+}
+
+#[tokio::test]
+async fn a_viewer_restarts_ice_by_patch() {
+    let fixture = Fixture::start().await;
+    let viewer = viewer().await;
+    let received = frames(&viewer);
+    let reply = post(&fixture, &offer(&viewer).await).await;
+    let location = reply.header("location").unwrap().to_owned();
+    let tag = reply.header("etag").unwrap().to_owned();
+    let answer = SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap();
+    viewer.set_remote_description(answer).await.unwrap();
+    let attribute = |sdp: &str, name: &str| sdp.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    let before = attribute(&reply.body, "a=ice-ufrag:");
+
+    let options = rtcast::OfferOptions { ice_restart: true };
+    let offer = viewer.create_offer_with(options).await.unwrap();
+    viewer.set_local_description(offer).await.unwrap();
+    let offer = viewer.local_description().unwrap().sdp().to_owned();
+    let kept = ["a=ice-ufrag:", "a=ice-pwd:", "m=", "a=mid:", "a=candidate:", "a=end-of-candidates"];
+    let wanted = |line: &&str| kept.iter().any(|start| line.starts_with(start));
+    let fragment: String = offer.lines().filter(wanted).map(|line| format!("{line}\r\n")).collect();
+    let restarted = request(fixture.address(), "PATCH", &location, &[FRAGMENT, ("if-match", "*")], &fragment).await;
+    assert_eq!(restarted.status, 200, "{}", restarted.body);
+    assert_eq!(restarted.header("content-type"), Some(FRAGMENT.1));
+    let new_tag = restarted.header("etag").unwrap().to_owned();
+    assert_ne!(new_tag, tag);
+    let (ufrag, pwd) = (attribute(&restarted.body, "a=ice-ufrag:"), attribute(&restarted.body, "a=ice-pwd:"));
+    assert_ne!(ufrag, before);
+    assert!(restarted.body.contains("a=candidate:"), "{}", restarted.body);
+
+    // As a player does: the old answer with the new credentials.
+    let answer: String = reply
+        .body
+        .lines()
+        .map(|line| match line.split_once(':') {
+            Some(("a=ice-ufrag", _)) => format!("{ufrag}\r\n"),
+            Some(("a=ice-pwd", _)) => format!("{pwd}\r\n"),
+            _ => format!("{line}\r\n"),
+        })
+        .collect();
+    viewer.set_remote_description(SessionDescription::new(SdpType::Answer, answer).unwrap()).await.unwrap();
+    assert_eq!(received.await.unwrap().len(), 5);
+    assert_eq!(viewer.connection_state(), PeerConnectionState::Connected);
+    // What belongs to the old session is refused, the same for the new one is fine.
+    let late = |tag: String| {
+        let (address, location, fragment) = (fixture.address(), location.clone(), fragment.clone());
+        async move { request(address, "PATCH", &location, &[FRAGMENT, ("if-match", &tag)], &fragment).await.status }
+    };
+    assert_eq!(late(tag).await, 412);
+    assert_eq!(late(new_tag).await, 204);
 }
 
 #[tokio::test]
