@@ -79,7 +79,18 @@ impl Pair {
 
     /// The same with data channels.
     pub fn with_data_channels(link: &Link, seed: u64) -> Self {
-        Self::build(link, seed, DtlsVersion::V1_2, &JsepConfig::default().with_data_channels())
+        Self::with_data_channels_over(link, seed, DtlsVersion::V1_2)
+    }
+
+    /// The same with another version of DTLS.
+    pub fn with_data_channels_over(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
+        Self::build(link, seed, dtls_version, &JsepConfig::default().with_data_channels())
+    }
+
+    /// The same with data channels on the left side only.
+    pub fn with_plain_right(link: &Link, seed: u64) -> Self {
+        let left = Self::with_data_channels(link, seed).left;
+        Self { left, ..Self::new(link, seed) }
     }
 
     /// Does something to a peer, and what follows from it.

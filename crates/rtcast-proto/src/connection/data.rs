@@ -6,7 +6,7 @@ use super::Connection;
 use crate::data_channel::{
     DataChannelError, DataChannelId, DataChannelInfo, DataChannelInit, DataChannelMessage, DataChannels,
 };
-use crate::jsep::{JsepConfig, Negotiated};
+use crate::jsep::{JsepConfig, Negotiated, SignalingState};
 
 /// What is taken when the description says that there is no limit: there is one, for memory is finite.
 const NO_LIMIT: usize = 64 << 20;
@@ -86,6 +86,17 @@ impl Connection {
                 self.transport.end_data(now, Some("the data channels were rejected by a new description"));
             }
             None => {}
+        }
+    }
+
+    /// Channels that wait for an m-line that the peer has rejected wait in vain.
+    pub(super) fn reject_waiting_data(&mut self) {
+        if self.signaling_state() == SignalingState::Stable
+            && !self.jsep.requests_data()
+            && self.transport.data.state().is_none()
+            && !self.transport.data.is_empty()
+        {
+            self.transport.data.reject("the peer has rejected data channels");
         }
     }
 }

@@ -258,6 +258,7 @@ impl Connection {
         if let Some(negotiated) = &outcome.negotiated {
             self.apply_negotiated(now, negotiated);
         }
+        self.reject_waiting_data();
         for track in &outcome.tracks_added {
             self.events.push_back(ConnectionEvent::Track(track.clone()));
         }

@@ -159,6 +159,8 @@ pub(super) struct Channel {
     pub(super) stream: Option<StreamId>,
     pub(super) state: DataChannelState,
     pub(super) buffered: usize,
+    /// Bytes of messages about the channel itself that are not acknowledged; they come before all others.
+    pub(super) control: usize,
     /// Whether the peer is known to know of it, so that messages may overtake the one that opens it (RFC 8832 §6).
     pub(super) acknowledged: bool,
     pub(super) outgoing_reset: bool,
@@ -175,6 +177,7 @@ impl Channel {
             init,
             state: DataChannelState::Connecting,
             buffered: 0,
+            control: 0,
             acknowledged,
             outgoing_reset: false,
             incoming_reset: false,

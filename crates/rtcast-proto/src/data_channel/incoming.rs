@@ -74,6 +74,12 @@ impl DataChannels {
     fn handle_settled(&mut self, stream: StreamId, bytes: usize) {
         let Some(&id) = self.streams.get(&stream) else { return };
         let Some(entry) = self.channels.get_mut(&id) else { return };
+        let control = bytes.min(entry.control);
+        entry.control -= control;
+        let bytes = bytes - control;
+        if bytes == 0 {
+            return;
+        }
         entry.buffered = entry.buffered.saturating_sub(bytes);
         self.events.push_back(DataChannelEvent::Settled { channel: id, bytes });
     }
@@ -117,6 +123,14 @@ impl DataChannels {
     /// RFC 8832 §6.
     fn handle_open(&mut self, now: Instant, stream: StreamId, label: String, init: DataChannelInit) {
         let ours = u16::from(self.role == Some(DtlsRole::Server));
+        // Who opens a channel anew has seen both ends of the old one; only we have not heard of it yet.
+        let old = self.streams.get(&stream).copied();
+        if let Some(id) = old.filter(|id| self.channels.get(id).is_some_and(|entry| entry.incoming_reset)) {
+            self.remove(id, None);
+            if let Some(association) = &mut self.association {
+                association.assume_reset(stream);
+            }
+        }
         if stream.0 % 2 == ours || self.streams.contains_key(&stream) {
             debug!(%stream, "the peer opens a channel with an id that is ours or in use");
             if let Some(association) = self.association.as_mut().filter(|_| !self.streams.contains_key(&stream)) {
@@ -135,7 +149,7 @@ impl DataChannels {
         channel.stream = Some(stream);
         channel.state = DataChannelState::Open;
         channel.acknowledged = true;
-        channel.buffered = bytes;
+        channel.control = bytes;
         self.count_opened();
         let id = self.insert(channel);
         if let Some(info) = self.info(id) {

@@ -411,6 +411,18 @@ impl DataChannels {
         }
     }
 
+    /// Closes the channels that wait for an association.
+    pub(crate) fn reject(&mut self, reason: &str) {
+        let mut ids: Vec<DataChannelId> = self.channels.keys().copied().collect();
+        ids.sort_unstable();
+        ids.into_iter().for_each(|id| self.remove(id, Some(reason.to_owned())));
+    }
+
+    /// Whether there are channels, open or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.state == SctpTransportState::Connected
     }
@@ -430,7 +442,7 @@ impl DataChannels {
             if let Err(error) = association.send(now, message) {
                 return self.remove(id, Some(error.to_string()));
             }
-            entry.buffered += bytes;
+            entry.control += bytes;
         }
         entry.state = DataChannelState::Open;
         self.opened += 1;
@@ -507,5 +519,101 @@ impl fmt::Debug for DataChannels {
             .field("state", &self.state)
             .field("channels", &self.channels.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Mid;
+
+    struct Pair {
+        now: Instant,
+        left: DataChannels,
+        right: DataChannels,
+        /// Whether what the left side sends arrives.
+        heard: bool,
+    }
+
+    impl Pair {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
+        fn new() -> Self {
+            let now = Instant::now();
+            let data = NegotiatedData {
+                media_line: 0,
+                mid: Mid::new("0".to_owned()),
+                local_port: 5000,
+                remote_port: 5000,
+                max_message_size: 65_536,
+            };
+            let [left, right] = [(DtlsRole::Client, 1), (DtlsRole::Server, 2)].map(|(role, seed)| {
+                let mut channels = DataChannels::new(65_536);
+                channels.start(&data, role, [seed; 32]);
+                channels.connect(now);
+                channels
+            });
+            let mut pair = Self { now, left, right, heard: true };
+            pair.settle();
+            pair
+        }
+
+        fn settle(&mut self) {
+            let mut packet = Vec::new();
+            for _ in 0..10 {
+                while self.left.poll_transmit(self.now, &mut packet) {
+                    if self.heard {
+                        self.right.handle_input(self.now, &packet);
+                    }
+                }
+                while self.right.poll_transmit(self.now, &mut packet) {
+                    self.left.handle_input(self.now, &packet);
+                }
+            }
+        }
+    }
+
+    fn incoming(channels: &mut DataChannels) -> Option<DataChannelInfo> {
+        std::iter::from_fn(|| channels.poll_event()).find_map(|event| match event {
+            DataChannelEvent::Incoming(info) => Some(info),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn an_id_that_is_used_again_before_its_end_was_confirmed_is_a_new_channel() {
+        let mut pair = Pair::new();
+        let old = pair.left.create(pair.now, "old", DataChannelInit::default()).unwrap();
+        pair.settle();
+        let old_there = incoming(&mut pair.right).unwrap();
+        pair.left.close(old.channel);
+        // The right side learns of the end and ends its own side; what confirms that is lost.
+        let mut packet = Vec::new();
+        assert!(pair.left.poll_transmit(pair.now, &mut packet));
+        pair.right.handle_input(pair.now, &packet);
+        pair.heard = false;
+        pair.settle();
+        assert!(pair.left.info(old.channel).is_none(), "closed for the left side");
+        assert_eq!(pair.right.info(old_there.channel).unwrap().state, DataChannelState::Closing);
+
+        pair.heard = true;
+        pair.left.next_stream = 0;
+        let new = pair.left.create(pair.now, "new", DataChannelInit::default()).unwrap();
+        assert_eq!(new.id, old.id);
+        pair.settle();
+        let new_there = incoming(&mut pair.right).unwrap();
+        assert_eq!((new_there.label.as_str(), new_there.id), ("new", old.id));
+        assert!(pair.right.info(old_there.channel).is_none());
+        for _ in 0..3 {
+            let text = DataChannelMessage::Text("still here".to_owned());
+            pair.right.send(pair.now, new_there.channel, text.clone()).unwrap();
+            pair.settle();
+            let expected = DataChannelEvent::Message { channel: new.channel, message: text };
+            assert!(std::iter::from_fn(|| pair.left.poll_event()).any(|event| event == expected));
+            // The right side asks again for the confirmation.
+            pair.now += std::time::Duration::from_secs(1);
+            pair.left.handle_timeout(pair.now);
+            pair.right.handle_timeout(pair.now);
+            pair.settle();
+        }
     }
 }

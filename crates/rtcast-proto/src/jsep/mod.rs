@@ -321,6 +321,11 @@ impl Jsep {
         Ok(())
     }
 
+    /// Whether the m-line of data channels is asked for, or there.
+    pub(crate) const fn requests_data(&self) -> bool {
+        self.data_requested || self.data.is_some()
+    }
+
     /// Ends everything; every later call about descriptions is refused.
     pub fn close(&mut self) {
         self.state = SignalingState::Closed;

@@ -241,6 +241,10 @@ pub trait SctpAssociation: Send {
     /// Ends our side of a stream once all its messages are acknowledged (RFC 6525 §5.1.2).
     fn reset_stream(&mut self, stream: StreamId);
 
+    /// Takes the end of our side of a stream for confirmed, because the peer has begun the stream anew: its confirmation was
+    /// lost or is late.
+    fn assume_reset(&mut self, stream: StreamId);
+
     /// Says that the application has read so many bytes of messages; until then they count against the receiver window.
     fn consumed(&mut self, bytes: usize);
 

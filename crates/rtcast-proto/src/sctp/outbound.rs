@@ -231,9 +231,13 @@ impl Outbound {
         !self.ended.is_empty()
     }
 
-    /// A stream begins anew.
-    pub(super) fn reset(&mut self, id: u16) {
-        self.streams.remove(&id);
+    /// A stream that was to end begins anew. Returns whether it was to end, and has not begun anew already.
+    pub(super) fn reset(&mut self, id: u16) -> bool {
+        let ends = self.streams.get(&id).is_some_and(|stream| stream.ending && stream.unsettled == 0);
+        if ends {
+            self.streams.remove(&id);
+        }
+        ends
     }
 }
 

@@ -97,3 +97,13 @@ fn a_channel_that_was_never_open_is_closed_at_once() {
     let incoming = |event: &DataChannelEvent| matches!(event, DataChannelEvent::Incoming(_));
     assert_eq!(count(&pair, Side::Right, incoming), 1);
 }
+
+#[test]
+fn channels_that_the_peer_rejects_are_closed_and_say_why() {
+    let mut pair = Pair::with_plain_right(&link(10), 6);
+    let made = create(&mut pair, Side::Left, "unwanted", DataChannelInit::default()).channel;
+    pair.negotiate(Side::Left);
+    assert_eq!(state(&pair, Side::Left, made), DataChannelState::Closed);
+    let told = |event: &DataChannelEvent| matches!(event, DataChannelEvent::Closed { reason: Some(reason), .. } if reason.contains("rejected"));
+    assert_eq!(count(&pair, Side::Left, told), 1);
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rtcast_proto::connection::ConnectionEvent;
 use rtcast_proto::data_channel::{DataChannelEvent, DataChannelInit, DataChannelState, SctpTransportState};
+use rtcast_proto::dtls::DtlsVersion;
 use rtcast_proto::{Codec, RtpCodec};
 use rtcast_testkit::{Pair, Side};
 
@@ -148,5 +149,20 @@ fn a_thousand_channels_on_one_connection() {
     for (channel, message) in messages(&pair, Side::Right) {
         let label = pair.right.connection.data_channels().info(*channel).unwrap().label;
         assert_eq!(*message, text(&format!("to {label}")));
+    }
+}
+
+#[test]
+fn every_version_of_dtls_carries_them() {
+    for version in [DtlsVersion::V1_2, DtlsVersion::V1_3, DtlsVersion::Auto] {
+        let mut pair = Pair::with_data_channels_over(&link(5), 8, version);
+        let made = create(&mut pair, Side::Left, "any", DataChannelInit::default()).channel;
+        pair.negotiate(Side::Left);
+        arrival(&mut pair, Side::Right, "any");
+        for number in 0..16 {
+            send(&mut pair, Side::Left, made, binary(65_536, number));
+        }
+        received(&mut pair, Side::Right, 16, Duration::from_secs(10));
+        assert!((0..16).all(|number| messages(&pair, Side::Right)[usize::from(number)].1 == binary(65_536, number)));
     }
 }

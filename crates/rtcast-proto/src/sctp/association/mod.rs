@@ -247,6 +247,7 @@ impl Association {
         if !self.extensions.stream_reset {
             // A peer that knows no resets never hears of the end of a stream.
             for stream in self.outbound.take_ended(usize::MAX) {
+                self.outbound.reset(stream);
                 let stream = StreamId(stream);
                 self.events.push_back(SctpEvent::OutgoingReset { stream });
                 self.events.push_back(SctpEvent::IncomingReset { stream });
@@ -332,6 +333,10 @@ impl SctpAssociation for Association {
         }
         self.outbound.end(stream.0);
         self.advance_resets();
+    }
+
+    fn assume_reset(&mut self, stream: StreamId) {
+        self.outbound.reset(stream.0);
     }
 
     fn consumed(&mut self, bytes: usize) {

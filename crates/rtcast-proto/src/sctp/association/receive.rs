@@ -270,8 +270,9 @@ impl Association {
                     self.timers.reset = None;
                     self.reset_due = false;
                     for stream in streams {
-                        self.outbound.reset(stream);
-                        self.events.push_back(SctpEvent::OutgoingReset { stream: StreamId(stream) });
+                        if self.outbound.reset(stream) {
+                            self.events.push_back(SctpEvent::OutgoingReset { stream: StreamId(stream) });
+                        }
                     }
                     self.advance_resets();
                 }
