@@ -90,7 +90,9 @@ impl Detours {
         batch.clear();
         for (pair, contents, segment_size) in rest {
             // It was in the batch a moment ago, so there is space.
-            contents.chunks(segment_size.max(1)).for_each(|datagram| drop(batch.push(pair, datagram)));
+            for datagram in contents.chunks(segment_size.max(1)) {
+                let _ = batch.push(pair, datagram);
+            }
         }
     }
 }

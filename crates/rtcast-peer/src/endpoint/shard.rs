@@ -541,8 +541,10 @@ fn handle_event(
             }
         }
         ConnectionEvent::IceCandidate(_) => {
-            // The description that the application reads has the candidate that it is told of.
-            entry.shared.update_descriptions(&entry.connection);
+            // The description that the application reads has the candidate that it is told of, even if that comes late.
+            if entry.network.as_ref().is_some_and(NetworkHandle::is_at_work) {
+                entry.shared.update_descriptions(&entry.connection);
+            }
             entry.shared.event(event);
         }
         event => entry.shared.event(event),

@@ -89,6 +89,11 @@ impl NetworkHandle {
         Self { config: Arc::new(config), runtime: Handle::try_current().ok(), requests: None }
     }
 
+    /// Whether the connection ever asked for something.
+    pub(crate) const fn is_at_work(&self) -> bool {
+        self.requests.is_some()
+    }
+
     /// Passes on what the connection wants.
     pub(crate) fn tell(&mut self, event: &ConnectionEvent) {
         let request = match event {
