@@ -1,6 +1,6 @@
 //! What a load came to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -141,6 +141,8 @@ pub struct Report {
     pub exchanged: usize,
     /// Viewers that the server, or the network, disconnected.
     pub disconnected: usize,
+    /// Why, and how many for each reason.
+    pub reasons: BTreeMap<String, usize>,
     /// Viewers that authenticated every packet.
     pub verified: usize,
     /// Seconds that were counted.
@@ -235,6 +237,10 @@ impl Report {
         let skipped_pictures = all().map(|seen| seen.video.skipped).sum();
         let lost = sum(|counts| counts.settled.lost);
         let disconnected = all().filter(|seen| seen.ended.is_some()).count();
+        let mut reasons = BTreeMap::new();
+        for reason in all().filter_map(|seen| seen.ended.clone()) {
+            *reasons.entry(reason).or_insert(0) += 1;
+        }
         let pictures = spread(|seen| seen.video.settled.whole);
         let seconds = elapsed.as_secs_f64();
         let bytes = sum(|counts| counts.payload_bytes);
@@ -244,6 +250,7 @@ impl Report {
             failed,
             exchanged: counted.left.len(),
             disconnected,
+            reasons,
             verified: load.verified.min(load.viewers),
             seconds,
             packets: sum(|counts| counts.packets),
@@ -303,6 +310,9 @@ impl fmt::Display for Report {
         }
         if self.disconnected > 0 {
             writeln!(f, "                 {} were disconnected", self.disconnected)?;
+        }
+        for (reason, count) in &self.reasons {
+            writeln!(f, "                 {count}: {reason}")?;
         }
         writeln!(f, "received         {} packets, {:.2} Mb/s a viewer", self.packets, self.bits_per_second / 1e6)?;
         writeln!(

@@ -199,8 +199,10 @@ impl Generator {
     pub(crate) async fn leave(&self, joined: Joined) -> Option<Seen> {
         let (seen, last) = oneshot::channel();
         self.worker_of(joined.id).send(Command::Leave { id: joined.id, seen });
+        // The server's goodbye, which the end of the session brings about, must not look as if it had thrown us out.
+        let seen = last.await.ok().flatten();
         joined.session.close().await;
-        last.await.ok().flatten()
+        seen
     }
 
     /// From now on, all viewers count anew.

@@ -17,6 +17,8 @@ use crate::histogram::Histogram;
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// The least time between two requests for a keyframe.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
+/// No film has so many pictures a second.
+const FASTEST: u32 = 250;
 /// So many equal steps between two pictures show what the step is.
 const SURE_OF_STEP: u32 = 10;
 
@@ -319,7 +321,7 @@ impl Stream {
         let arrival = &mut self.arrival;
         if let Some(last) = arrival.last_timestamp {
             let step = timestamp.wrapping_sub(last);
-            self.counts.skipped += arrival.count_step(step);
+            self.counts.skipped += arrival.count_step(step, self.codec.clock_rate());
             arrival.media += i64::from(step.cast_signed());
         }
         arrival.last_timestamp = Some(timestamp);
@@ -348,9 +350,9 @@ impl Stream {
 impl Arrived {
     /// Counts the step from one picture to the next. Returns how many pictures are missing in it, if the source's rate is
     /// constant; how far a step goes is found by a vote of all.
-    fn count_step(&mut self, step: u32) -> u64 {
-        // A step backwards is a sender that has begun anew.
-        if step.cast_signed() <= 0 {
+    fn count_step(&mut self, step: u32, rate: u32) -> u64 {
+        // A step backwards is a sender that has begun anew; a tiny one is a sender that lets a viewer catch up.
+        if step.cast_signed() <= (rate / FASTEST).cast_signed() {
             return 0;
         }
         if step.abs_diff(self.step) <= self.step / 16 {
@@ -406,11 +408,15 @@ mod tests {
 
         /// A packet of a film of three packets a picture at 30 a second; `number` counts them from the start.
         fn packet(&mut self, number: u32, payload: &[u8], plain: bool) {
+            self.packet_at(number, (number / 3 * 3_000).wrapping_sub(50_000), payload, plain);
+        }
+
+        fn packet_at(&mut self, number: u32, timestamp: u32, payload: &[u8], plain: bool) {
             let packet = RtpPacket {
                 marker: number % 3 == 2,
                 payload_type: PayloadType::new(96),
                 sequence_number: SequenceNumber((65_500 + number) as u16),
-                timestamp: (number / 3 * 3_000).wrapping_sub(50_000),
+                timestamp,
                 ssrc: Ssrc(7),
                 extension: None,
                 payload,
@@ -470,7 +476,11 @@ mod tests {
     #[test]
     fn pictures_that_a_sender_leaves_out_are_missed() {
         let mut scene = Scene::new();
-        for number in 0..300 {
+        // A viewer that catches up is sent pictures a millisecond apart at first.
+        for number in 0..60 {
+            scene.packet_at(number, (number / 3 * 90).wrapping_sub(51_800), KEY, false);
+        }
+        for number in 60..300 {
             scene.packet(number, KEY, false);
         }
         assert_eq!(scene.stream().counts().skipped, 0);
