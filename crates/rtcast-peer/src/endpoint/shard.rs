@@ -94,7 +94,7 @@ pub(super) struct Shard {
     handle: ShardHandle,
     counters: Arc<Counters>,
     routes: Arc<Routes>,
-    connections: HashMap<ConnectionId, Entry>,
+    connections: HashMap<ConnectionId, Box<Entry>>,
     usernames: HashMap<String, ConnectionId>,
     remotes: HashMap<SocketAddr, ConnectionId>,
     viewers: HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
@@ -202,7 +202,7 @@ impl Shard {
                     detours: None,
                     network: None,
                 };
-                self.connections.insert(id, entry);
+                self.connections.insert(id, Box::new(entry));
                 self.rename(id);
             }
             Command::Call { id, work } => {

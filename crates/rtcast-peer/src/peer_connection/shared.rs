@@ -16,7 +16,7 @@ use super::events::{PeerConnectionEvent, TrackEvent};
 use super::remote_track::{FrameQueue, RemoteTrack};
 
 /// Events that a listener may lag behind before it loses the oldest.
-const EVENT_CAPACITY: usize = 64;
+const EVENT_CAPACITY: usize = 32;
 
 /// The state that the getters read, renewed by the shard.
 #[derive(Debug, Clone, Default)]

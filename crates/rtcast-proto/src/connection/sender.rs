@@ -17,8 +17,9 @@ use crate::types::{MediaKind, PayloadType, SequenceNumber, Ssrc};
 /// Frames that wait for the socket. What comes on top is dropped up to the next keyframe.
 const MAX_QUEUED_FRAMES: usize = 1_024;
 
-/// Frames kept for retransmission; they are shared with all other viewers, so that only the reference costs.
-const MAX_SENT_FRAMES: usize = 128;
+/// Frames kept for retransmission, two seconds of pictures; they are shared with all other viewers, so that only the
+/// reference costs.
+const MAX_SENT_FRAMES: usize = 64;
 
 /// Retransmissions that wait; further requests are ignored, the peer repeats them.
 const MAX_RETRANSMISSIONS: usize = 1_024;

@@ -366,6 +366,9 @@ impl Jsep {
         let description = self.pending_local.as_ref().or(self.current_local.as_ref())?;
         let mut session = description.session().clone();
         media_section::put_session(&mut session, transport);
+        if session == *description.session() {
+            return Some(description.clone());
+        }
         Some(SessionDescription::from_session(description.sdp_type(), session))
     }
 
