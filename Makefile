@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # The outside tests run what the Rust tests have built; any other choice of packages would build half of it once more.
 BUILD := cargo test --workspace --locked --no-run --quiet
-.PHONY: help stream build test check format test-rust test-browser test-aiortc test-network install-build install-test page-picture clean
+.PHONY: help stream build test check format test-rust test-browser test-aiortc test-network bench-peers bench-growth install-build install-test page-picture clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,18 @@ test-aiortc: ## aiortc against the server, as offerer and as answerer
 test-network: ## calls through NATs and a TURN server, in network namespaces; as root
 	$(BUILD)
 	tests/network/run.sh
+
+bench-peers: ## the same job on rtcast and its peers, as a table; ROUNDS=5 for the median of more
+	cargo build --release --package rtcast-cli
+	test -d benches/peers/aiortc/.venv || python3 -m venv benches/peers/aiortc/.venv
+	benches/peers/aiortc/.venv/bin/pip install --quiet --requirement benches/peers/aiortc/requirements.txt
+	benches/media.sh
+	benches/peers/run.py --rounds $(or $(ROUNDS),3)
+
+bench-growth: ## CPU and memory against the number of viewers, as a table and as docs/growth.svg
+	cargo build --release --package rtcast-cli
+	benches/media.sh
+	benches/growth.py --svg docs/growth.svg
 
 install-build: ## install the packages that building needs
 	@scripts/install-build.sh
