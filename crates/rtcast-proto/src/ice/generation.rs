@@ -20,6 +20,9 @@ const DISCONNECTED_AFTER: Duration = Duration::from_secs(7);
 /// RFC 7675 §5.1: consent expires 30 s after the last answer.
 const CONSENT: Duration = Duration::from_secs(30);
 
+/// So many requests that came before the peer's credentials wait in the agent.
+const MAX_EARLY_REQUESTS: usize = 100;
+
 /// So many checks in vain end a pair: by the agent's intervals, a little later than consent.
 const CHECKS_IN_VAIN: usize = 12;
 
@@ -169,6 +172,14 @@ impl Generation {
             return;
         }
         self.agent.handle_timeout(now);
+        // Requests that came before the peer's credentials wait in the agent. It answers one a call and asks for no further
+        // call until all are answered, which without this would wait for the peer to repeat itself.
+        for _ in 0..MAX_EARLY_REQUESTS {
+            if self.agent.poll_timeout().is_some() {
+                break;
+            }
+            self.agent.handle_timeout(now);
+        }
         self.take_events(now);
         if self.leave_silent_pair(now) {
             self.agent.handle_timeout(now);
