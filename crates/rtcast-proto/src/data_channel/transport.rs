@@ -557,6 +557,13 @@ mod tests {
             pair
         }
 
+        fn later(&mut self, milliseconds: u64) {
+            self.now += std::time::Duration::from_millis(milliseconds);
+            self.left.handle_timeout(self.now);
+            self.right.handle_timeout(self.now);
+            self.settle();
+        }
+
         fn settle(&mut self) {
             let mut packet = Vec::new();
             for _ in 0..10 {
@@ -585,6 +592,8 @@ mod tests {
         let old = pair.left.create(pair.now, "old", DataChannelInit::default()).unwrap();
         pair.settle();
         let old_there = incoming(&mut pair.right).unwrap();
+        // All acknowledgements are there.
+        pair.later(50);
         pair.left.close(old.channel);
         // The right side learns of the end and ends its own side; what confirms that is lost.
         let mut packet = Vec::new();
@@ -610,10 +619,7 @@ mod tests {
             let expected = DataChannelEvent::Message { channel: new.channel, message: text };
             assert!(std::iter::from_fn(|| pair.left.poll_event()).any(|event| event == expected));
             // The right side asks again for the confirmation.
-            pair.now += std::time::Duration::from_secs(1);
-            pair.left.handle_timeout(pair.now);
-            pair.right.handle_timeout(pair.now);
-            pair.settle();
+            pair.later(1_000);
         }
     }
 }
