@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rtcast_proto::data_channel::dcep_round_trip;
 use rtcast_proto::ice::{
     FramingKind, IceCredentials, IceServerUrl, IceTransport, LocalCandidate, StreamFraming, binding_owner,
     binding_response, mdns_answers, mdns_query, username_of,
@@ -15,6 +16,10 @@ use rtcast_proto::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use rtcast_proto::payload::{self, Packetizer};
 use rtcast_proto::rtcp::{self, RtcpPacket, RtcpWriter};
 use rtcast_proto::rtp::{self, RtpPacket};
+use rtcast_proto::sctp::{
+    Association, OutgoingMessage, PayloadProtocolId, Reliability, SctpAssociation, SctpConfig, SctpEvent, SctpState,
+    StreamId,
+};
 use rtcast_proto::sdp::{SdpLines, Session};
 use rtcast_proto::srtp::{SrtpProfile, SrtpSession};
 use rtcast_proto::{
@@ -27,6 +32,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("dcep_message", dcep_message),
     ("depacketize_h264", depacketize_h264),
     ("depacketize_vp8", depacketize_vp8),
     ("depacketize_vp9", depacketize_vp9),
@@ -40,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("packetize", packetize),
     ("rtcp_packets", rtcp_packets),
     ("rtp_header", rtp_header),
+    ("sctp_packet", sctp_packet),
     ("sdp_session", sdp_session),
     ("signalling_json", signalling_json),
     ("srtp_packet", srtp_packet),
@@ -349,6 +356,86 @@ pub fn stun_message(data: &[u8]) {
         }
         ice.handle_timeout(now + Duration::from_secs(1));
     }
+}
+
+/// Reads a message about a data channel; what was read is written and read again.
+pub fn dcep_message(data: &[u8]) {
+    dcep_round_trip(data);
+}
+
+/// Takes chunks that only the peer could send, in a packet each, in the middle of an association.
+pub fn sctp_packet(data: &[u8]) {
+    let Some((&kind, data)) = data.split_first() else {
+        return;
+    };
+    let mut now = some_instant();
+    let config = SctpConfig { interleaving: kind & 1 != 0, receive_buffer: 1 << 20, ..SctpConfig::default() };
+    let mut ends = [1, 2].map(|seed| Association::new(config, [seed; 32]));
+    let mut packet = Vec::new();
+    // RFC 9260 §3.3.2: the first packet of either end, an INIT and an INIT ACK, holds its tag and its first TSN.
+    let mut first: [Option<([u8; 4], u32)>; 2] = [None; 2];
+    ends[0].connect(now);
+    for _ in 0..4 {
+        for from in 0..2 {
+            while ends[from].poll_transmit(now, &mut packet) {
+                let word = |at: usize| [packet[at], packet[at + 1], packet[at + 2], packet[at + 3]];
+                first[from].get_or_insert_with(|| (word(16), u32::from_be_bytes(word(28))));
+                ends[1 - from].handle_input(now, &packet);
+            }
+        }
+    }
+    let [Some((tag, ours)), Some((_, theirs))] = first else {
+        panic!("no handshake");
+    };
+    let [mut association, _] = ends;
+    assert_eq!(association.state(), SctpState::Connected);
+    if kind & 2 != 0 {
+        for stream in 0..3 {
+            let message = OutgoingMessage {
+                stream: StreamId(stream),
+                ppid: PayloadProtocolId(53),
+                data: vec![stream as u8; 5_000].into(),
+                unordered: stream == 1,
+                reliability: Reliability { max_retransmits: (stream == 2).then_some(0), max_packet_life_time: None },
+            };
+            association.send(now, message).expect("there is room");
+        }
+    }
+    let mut delivered = 0;
+    for chunks in pieces(data) {
+        let mut bytes = [&[0x13, 0x88, 0x13, 0x88], &tag[..], &[0; 4], chunks].concat();
+        // The numbers of the corpora begin with 100.
+        let (place, base) = match chunks.first() {
+            Some(0 | 64 | 192 | 194) => (16, theirs),
+            Some(130) => (20, theirs),
+            _ => (16, ours),
+        };
+        if let Some(number) = bytes.get_mut(place..place + 4).filter(|_| chunks.first() != Some(&1)) {
+            let value = u32::from_be_bytes([number[0], number[1], number[2], number[3]]);
+            number.copy_from_slice(&value.wrapping_add(base).wrapping_sub(100).to_be_bytes());
+        }
+        if kind & 4 != 0 {
+            bytes = chunks.to_vec();
+        }
+        association.handle_input(now, &bytes);
+        let mut packets = 0;
+        while association.poll_transmit(now, &mut packet) {
+            assert!(packet.len() <= 1_160);
+            packets += 1;
+            assert!(packets < 1_000, "an answer without end");
+        }
+        while let Some(event) = association.poll_event() {
+            if let SctpEvent::Message { data: message, .. } = event {
+                delivered += message.len();
+                association.consumed(message.len());
+            }
+        }
+        if let Some(at) = association.poll_timeout().filter(|_| kind & 8 != 0) {
+            now = now.max(at);
+            association.handle_timeout(now);
+        }
+    }
+    assert!(delivered <= data.len(), "more came out than went in");
 }
 
 fn there_and_back(codec: Codec, max_payload: usize, data: &[u8]) -> Option<Bytes> {

@@ -50,6 +50,7 @@ fn main() -> io::Result<()> {
     rtp()?;
     rtcp()?;
     descriptions()?;
+    sctp()?;
     stun()
 }
 
@@ -117,6 +118,53 @@ fn descriptions() -> io::Result<()> {
     let json = format!("{{\"candidate\":\"{candidate}\",\"sdpMid\":\"0\",\"sdpMLineIndex\":0}}");
     write("signalling_json", "candidate_json", json.as_bytes())?;
     write("signalling_json", "end", b"null")
+}
+
+/// Chunks as the peer sends them; their numbers begin with 100.
+fn sctp() -> io::Result<()> {
+    let number = |number: u32| number.to_be_bytes().to_vec();
+    let data = |tsn: u32, place: [u8; 4], flags: u8, text: &[u8]| {
+        chunk(0, flags, &[number(tsn), place.to_vec(), number(53), text.to_vec()].concat())
+    };
+    let i_data = |tsn: u32, stream: u8, last: u32, flags: u8, text: &[u8]| {
+        let place = vec![0, stream, 0, 0, 0, 0, 0, 0];
+        chunk(64, flags, &[number(tsn), place, number(last), text.to_vec()].concat())
+    };
+    let gaps = vec![0, 2, 0, 1, 0, 2, 0, 3, 0, 5, 0, 5];
+    let sack = chunk(3, 0, &[number(100), number(1 << 20), gaps, number(101)].concat());
+    let reset = [vec![0, 13, 0, 20], number(100), number(5), number(98), vec![0, 1, 0, 3]].concat();
+    let whole =
+        [data(100, [0, 1, 0, 0], 3, b"hello"), data(101, [0, 1, 0, 1], 2, b"a"), data(102, [0, 1, 0, 1], 1, b"b")];
+    let apart = [i_data(100, 1, 53, 2, b"a"), i_data(101, 1, 1, 1, b"b"), i_data(102, 2, 53, 7, b"c")];
+    let control = [chunk(4, 0, b"\0\x01\0\x08info"), chunk(130, 0, &reset), chunk(255, 0, b"x"), chunk(63, 0, b"x")];
+    let end = [chunk(7, 0, &number(99)), chunk(8, 0, b""), chunk(14, 0, b"")];
+    let forward = chunk(192, 0, &[number(101), vec![0, 1, 0, 1]].concat());
+    let i_forward = chunk(194, 0, &[number(101), vec![0, 1, 0, 0, 0, 0, 0, 1]].concat());
+    write("sctp_packet", "data", &packed(0, &whole))?;
+    write("sctp_packet", "i_data", &packed(1, &apart))?;
+    write("sctp_packet", "sack", &packed(3, &[sack.clone()]))?;
+    write("sctp_packet", "sack_plain", &packed(10, &[sack]))?;
+    write("sctp_packet", "control", &packed(0, &control))?;
+    write("sctp_packet", "forward", &packed(0, &[forward]))?;
+    write("sctp_packet", "i_forward", &packed(1, &[i_forward]))?;
+    write("sctp_packet", "end", &packed(0, &end))?;
+    write("sctp_packet", "abort", &packed(0, &[chunk(6, 0, &[0, 12, 0, 4])]))?;
+    write("sctp_packet", "cookie", &packed(0, &[chunk(10, 0, &[99; 88]), chunk(11, 0, b"")]))?;
+    write("dcep_message", "ack", &[2])?;
+    write("dcep_message", "open", b"\x03\x81\x01\0\0\0\0\x03\0\x05\0\x08labelprotocol")?;
+    write("dcep_message", "timed", b"\x03\x02\x01\0\0\x01\x11\x70\0\0\0\x02\xff\xfe")
+}
+
+fn chunk(kind: u8, flags: u8, body: &[u8]) -> Vec<u8> {
+    let mut chunk = [&[kind, flags], &(body.len() as u16 + 4).to_be_bytes()[..], body].concat();
+    chunk.resize(chunk.len().next_multiple_of(4), 0);
+    chunk
+}
+
+/// Packets behind their lengths, behind the byte that sets the scene.
+fn packed(scene: u8, packets: &[Vec<u8>]) -> Vec<u8> {
+    let pieces = packets.iter().flat_map(|packet| [&(packet.len() as u16).to_le_bytes(), packet.as_slice()].concat());
+    std::iter::once(scene).chain(pieces).collect()
 }
 
 fn stun() -> io::Result<()> {
