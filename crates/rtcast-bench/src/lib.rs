@@ -5,6 +5,7 @@
 //! The generator says what it cost itself, so that a generator at its limit is not taken for a slow server.
 #![forbid(unsafe_code)]
 
+mod data_channel;
 mod generator;
 mod histogram;
 mod load;
@@ -16,6 +17,7 @@ mod setup;
 mod viewers;
 mod whep;
 
+pub use data_channel::{DataChannelBenchError, DataChannelLoad, DataChannelReport, data_channel, respond};
 pub use load::{BenchError, Joining, Load};
 pub use observer::{GeneratorCost, Sample};
 pub use process::ProcessSample;

@@ -37,6 +37,35 @@ pub(crate) enum BenchCommand {
     Viewers(ViewersOptions),
     /// Make connections and end them, one after the other and many at a time
     Setup(SetupOptions),
+    /// Send messages between two processes of this machine: bytes a second, CPU time of both, and the time there and back
+    Datachannel(DataChannelOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataChannelOptions {
+    /// The length of a message in bytes
+    #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    pub(crate) size: u32,
+
+    /// For how long messages are sent
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+
+    /// How many bytes may wait to be sent
+    #[arg(long, default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=(48 << 20)))]
+    pub(crate) buffer: u32,
+
+    /// How many messages of 1 KiB go there and back
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) pings: u32,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Be the other process
+    #[arg(long, hide = true)]
+    pub(crate) respond: bool,
 }
 
 /// What all loads share.

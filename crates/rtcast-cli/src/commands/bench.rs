@@ -1,13 +1,13 @@
-//! `rtcast bench`: a load for any WHEP server.
+//! `rtcast bench`: a load for any WHEP server, and for data channels.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use rtcast_bench::{BenchError, Joining, Load, SetupLoad};
+use rtcast_bench::{BenchError, DataChannelLoad, Joining, Load, SetupLoad};
 use serde::Serialize;
 
-use crate::arguments::{BenchCommand, BenchOptions, SetupOptions, ViewersOptions};
+use crate::arguments::{BenchCommand, BenchOptions, DataChannelOptions, SetupOptions, ViewersOptions};
 use crate::failure::Failure;
 
 /// Runs the load and prints what it came to.
@@ -15,6 +15,7 @@ pub(crate) async fn run(options: BenchOptions) -> Result<(), Failure> {
     match options.command {
         BenchCommand::Viewers(options) => viewers(options).await,
         BenchCommand::Setup(options) => setup(options).await,
+        BenchCommand::Datachannel(options) => data_channel(options).await,
     }
 }
 
@@ -47,6 +48,25 @@ async fn setup(options: SetupOptions) -> Result<(), Failure> {
     let report = rtcast_bench::setup(&load).await.map_err(|error| failed(&error))?;
     print(&report, target.json)?;
     came_in(report.failed(), 2 * load.connections)
+}
+
+async fn data_channel(options: DataChannelOptions) -> Result<(), Failure> {
+    if options.respond {
+        return rtcast_bench::respond().await.map_err(|error| Failure::failed(error.to_string(), ""));
+    }
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::failed(format!("this program cannot be found on the disk: {error}"), "install it anew")
+    })?;
+    let load = DataChannelLoad {
+        responder: (program, ["bench", "datachannel", "--respond"].map(str::to_owned).to_vec()),
+        message_size: options.size as usize,
+        duration: Duration::from_secs_f64(options.seconds),
+        buffer: options.buffer as usize,
+        pings: options.pings as usize,
+        ping_size: 1_024,
+    };
+    let report = rtcast_bench::data_channel(&load).await;
+    print(&report.map_err(|error| Failure::failed(error.to_string(), "try again with --log debug"))?, options.json)
 }
 
 fn print(report: &(impl Display + Serialize), json: bool) -> Result<(), Failure> {

@@ -145,3 +145,16 @@ fn what_cannot_be_measured_is_said() {
     let nobody = output(&["bench", "viewers", "--url", "http://127.0.0.1:9/", "--server-pid", "4294967295"]);
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("cannot be observed"), "{nobody:?}");
 }
+
+#[test]
+fn data_channels_are_measured_between_two_processes() {
+    let output = output(&["bench", "datachannel", "--seconds", "1", "--pings", "200", "--json"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let bytes = report["bytes"].as_u64().unwrap();
+    assert!(bytes > 1_000_000 && bytes.is_multiple_of(16_384), "{report}");
+    assert!(report["megabytes_per_second"].as_f64().unwrap() > 1.0, "{report}");
+    let (median, p99) = (report["ping_p50_us"].as_f64().unwrap(), report["ping_p99_us"].as_f64().unwrap());
+    assert!(median > 0.0 && median <= p99, "{report}");
+}
