@@ -90,8 +90,14 @@ async fn a_sender_waits_and_its_buffer_empties() {
             sending.send([number.to_be_bytes().to_vec(), vec![0; 16_380]].concat()).await.unwrap();
         }
     });
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!task.is_finished() && two.ours.buffered_amount() > 500_000, "{}", two.ours.buffered_amount());
+    let start = Instant::now();
+    while two.ours.buffered_amount() + 262_144 <= 1 << 20 {
+        assert!(!task.is_finished() && start.elapsed() < LIMIT, "{} bytes wait", two.ours.buffered_amount());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The reader's window is closed by then, and stays so.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!task.is_finished());
     let refused = two.ours.try_send(DataChannelMessage::Binary(vec![0; 262_144].into()));
     assert_eq!(refused.unwrap_err().name(), "OperationError");
     for number in 0..1_000_u32 {
