@@ -26,6 +26,30 @@ pub enum Error {
         /// What was looked for.
         what: &'static str,
     },
+    /// An argument is of the wrong kind.
+    #[error("{problem}; {hint}")]
+    Type {
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// What is asked for is not to be had.
+    #[error("{problem}; {hint}")]
+    InvalidAccess {
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The configuration cannot be changed so.
+    #[error("{problem}; {hint}")]
+    InvalidModification {
+        /// What was changed.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The operating system refused a socket or a thread.
     #[error("cannot open the media socket: {0}; check the address and whether the port is free")]
     Io(#[from] io::Error),
@@ -45,7 +69,9 @@ impl Error {
             Self::DataChannel(error) => error.name(),
             Self::IceServer(error) => error.name(),
             Self::Closed => "InvalidStateError",
-            Self::NotFound { .. } => "InvalidAccessError",
+            Self::Type { .. } => "TypeError",
+            Self::NotFound { .. } | Self::InvalidAccess { .. } => "InvalidAccessError",
+            Self::InvalidModification { .. } => "InvalidModificationError",
             Self::Io(_) | Self::Certificate(_) => "OperationError",
         }
     }
@@ -55,6 +81,9 @@ impl Error {
         match self {
             Self::Description(error) => error.hint(),
             Self::IceServer(error) => Some(error.hint),
+            Self::Type { hint, .. } | Self::InvalidAccess { hint, .. } | Self::InvalidModification { hint, .. } => {
+                Some(hint)
+            }
             _ => None,
         }
     }

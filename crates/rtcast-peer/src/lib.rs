@@ -20,11 +20,15 @@ pub use error::Error;
 pub use net::{SocketCapabilities, SocketOptions};
 pub use network::{AddressFilter, IceSettings, TcpCandidates};
 pub use peer_connection::{
-    Configuration, EventStream, PeerConnection, PeerConnectionEvent, RemoteTrack, RtpSender, RtpTransceiver, TrackEvent,
+    Configuration, DtlsTransport, EventStream, IceTransport, PeerConnection, PeerConnectionEvent, RemoteTrack,
+    RtpCapabilities, RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackEvent, TrackOrKind,
+    TrackStateChange, TrackStateStream,
 };
 pub use rtcast_proto::connection::{
-    ConnectionStats, IceCandidateError, IceGatheringState, OfferOptions, PeerConnectionState, ReceiverReport,
-    ReceiverStats, SenderReport, SenderStats,
+    ConnectionStats, ContributingSource, DtlsTransportState, IceCandidateError, IceGatheringState, OfferOptions,
+    PeerConnectionState, ReceiverReport, ReceiverStats, RtcpParameters, RtpCodecParameters, RtpEncodingParameters,
+    RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters, SenderReport, SenderStats,
+    SynchronizationSource,
 };
 pub use rtcast_proto::data_channel::{
     DataChannelError, DataChannelInit, DataChannelMessage, DataChannelState, SctpTransportState,
@@ -33,6 +37,7 @@ pub use rtcast_proto::dtls::{Certificate, DtlsVersion};
 pub use rtcast_proto::ice::{
     IceServer, IceServerError, IceServerErrorKind, IceTransportPolicy, IceTransportState, SelectedPair,
 };
+pub use rtcast_proto::stats::{self, RtcStats, StatsDictionary, StatsReport};
 pub use rtcast_proto::{
     Bitrate, Codec, DescriptionError, Direction, EncodedFrame, IceCandidate, JsepConfig, MediaKind, MediaTime, Mid,
     PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,

@@ -51,6 +51,14 @@ impl MediaStreamTrack {
     }
 }
 
+impl PartialEq for MediaStreamTrack {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for MediaStreamTrack {}
+
 impl fmt::Debug for MediaStreamTrack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaStreamTrack")

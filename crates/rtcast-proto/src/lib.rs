@@ -5,6 +5,7 @@
 //! operating system is `rtcast-peer`.
 #![forbid(unsafe_code)]
 
+mod base64;
 pub mod codec;
 pub mod connection;
 pub mod data_channel;
@@ -19,6 +20,7 @@ pub mod rtp;
 pub mod sctp;
 pub mod sdp;
 pub mod srtp;
+pub mod stats;
 pub mod types;
 
 pub use codec::{Codec, RtpCodec};

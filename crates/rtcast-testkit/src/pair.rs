@@ -40,6 +40,8 @@ pub struct Peer {
     pub frames: Vec<EncodedFrame>,
     /// The messages that it received on data channels, which count as read.
     pub messages: Vec<(DataChannelId, DataChannelMessage)>,
+    /// The transceiver that received each of them.
+    pub frame_receivers: Vec<TransceiverId>,
     outgoing: Network,
     mapped: Option<SocketAddr>,
 }
@@ -67,14 +69,14 @@ impl Pair {
     /// # Panics
     /// If the system has no randomness for certificates.
     pub fn with_dtls(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
-        Self::build(link, seed, dtls_version, &JsepConfig::default())
+        Self::build(link, seed, dtls_version, &JsepConfig::default(), None)
     }
 
     /// The same without RTX, so that lost packets come again in the stream itself.
     pub fn without_retransmission_stream(link: &Link, seed: u64) -> Self {
         let mut jsep = JsepConfig::default();
         jsep.codecs.iter_mut().for_each(|codec| codec.retransmission = false);
-        Self::build(link, seed, DtlsVersion::V1_2, &jsep)
+        Self::build(link, seed, DtlsVersion::V1_2, &jsep, None)
     }
 
     /// The same with data channels.
@@ -84,7 +86,7 @@ impl Pair {
 
     /// The same with another version of DTLS.
     pub fn with_data_channels_over(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
-        Self::build(link, seed, dtls_version, &JsepConfig::default().with_data_channels())
+        Self::build(link, seed, dtls_version, &JsepConfig::default().with_data_channels(), None)
     }
 
     /// The same with data channels on the left side only.
@@ -112,15 +114,25 @@ impl Pair {
         Some(self.now - start)
     }
 
-    fn build(link: &Link, seed: u64, dtls_version: DtlsVersion, jsep: &JsepConfig) -> Self {
+    /// Two peers, of which the left one has this certificate.
+    pub fn with_certificate(link: &Link, seed: u64, certificate: Certificate) -> Self {
+        Self::build(link, seed, DtlsVersion::V1_2, &JsepConfig::default(), Some(certificate))
+    }
+
+    /// Two peers with these codecs and header extensions.
+    pub fn with_config(link: &Link, seed: u64, jsep: &JsepConfig) -> Self {
+        Self::build(link, seed, DtlsVersion::V1_2, jsep, None)
+    }
+
+    fn build(link: &Link, seed: u64, dtls_version: DtlsVersion, jsep: &JsepConfig, left: Option<Certificate>) -> Self {
         let now = Instant::now();
-        let peer = |address: &str, number: u64| {
+        let peer = |address: &str, number: u64, certificate: Option<Certificate>| {
             let address: SocketAddr = address.parse().expect("an address");
             let mut bytes = [0; 32];
             bytes[..8].copy_from_slice(&seed.to_be_bytes());
             bytes[8..16].copy_from_slice(&number.to_be_bytes());
             let mut connection = Connection::new(ConnectionConfig {
-                certificate: Certificate::generate().expect("the system has randomness"),
+                certificate: certificate.unwrap_or_else(|| Certificate::generate().expect("the system has randomness")),
                 dtls_version,
                 jsep: jsep.clone(),
                 username_prefix: String::new(),
@@ -129,10 +141,23 @@ impl Pair {
             });
             connection.add_local_address(address);
             let outgoing = Network::new(link.clone(), seed ^ number);
-            let (events, frames, messages) = (Vec::new(), Vec::new(), Vec::new());
-            Peer { connection, address, events, frames, messages, outgoing, mapped: None }
+            Peer {
+                connection,
+                address,
+                events: Vec::new(),
+                frames: Vec::new(),
+                frame_receivers: Vec::new(),
+                messages: Vec::new(),
+                outgoing,
+                mapped: None,
+            }
         };
-        Self { now, left: peer("10.0.0.1:1000", 1), right: peer("10.0.0.2:2000", 2), batch: TransmitBatch::default() }
+        Self {
+            now,
+            left: peer("10.0.0.1:1000", 1, left),
+            right: peer("10.0.0.2:2000", 2, None),
+            batch: TransmitBatch::default(),
+        }
     }
 
     /// One of the two.
@@ -204,6 +229,11 @@ impl Pair {
         let end = self.now + duration;
         while self.advance(end) {}
         self.now = end;
+        self.step();
+    }
+
+    /// Does what is due now, after something was done to a connection directly.
+    pub fn settle(&mut self) {
         self.step();
     }
 
@@ -286,7 +316,10 @@ impl Peer {
     fn settle(&mut self, now: Instant, batch: &mut TransmitBatch) {
         while let Some(event) = self.connection.poll_event() {
             match event {
-                ConnectionEvent::Frame { frame, .. } => self.frames.push(frame),
+                ConnectionEvent::Frame { frame, transceiver } => {
+                    self.frames.push(frame);
+                    self.frame_receivers.push(transceiver);
+                }
                 ConnectionEvent::DataChannel(DataChannelEvent::Message { channel, message }) => {
                     self.connection.data_consumed(message.len());
                     self.messages.push((channel, message));

@@ -321,6 +321,11 @@ impl Endpoint {
         &self.inner.certificate
     }
 
+    /// Whether both are clones of one endpoint.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(crate) fn dtls_version(&self) -> DtlsVersion {
         self.inner.dtls_version
     }

@@ -74,13 +74,14 @@ struct SenderEntry {
 
 impl Entry {
     /// What the connection's handles share.
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
     /// Sets or takes away the track that a transceiver sends. Frames flow once the connection can carry them.
     pub(crate) fn set_track(&mut self, transceiver: TransceiverId, track: Option<MediaStreamTrack>) {
         self.retired.extend(self.senders.extract_if(.., |sender| sender.transceiver == transceiver));
+        self.shared.set_sender_track(transceiver, track.clone());
         if let Some(track) = track {
             self.senders.push(SenderEntry { transceiver, track, subscription: None });
         }

@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use rtcast_proto::connection::{IceCandidateError, IceGatheringState, PeerConnectionState};
+use rtcast_proto::connection::{DtlsTransportState, IceCandidateError, IceGatheringState, PeerConnectionState};
 use rtcast_proto::ice::IceTransportState;
 use rtcast_proto::{IceCandidate, SignalingState};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{PeerConnection, RemoteTrack};
+use super::{PeerConnection, RemoteTrack, RtpTransceiver};
 use crate::data_channel::DataChannel;
 
 /// Something that happened to a connection, by the W3C's names.
@@ -34,6 +34,8 @@ pub enum PeerConnectionEvent {
     Track(TrackEvent),
     /// `datachannel`: the peer has made one, and it is open.
     DataChannel(DataChannel),
+    /// `statechange` of the DTLS transport.
+    DtlsTransportStateChange(DtlsTransportState),
 }
 
 /// W3C's `RTCTrackEvent`.
@@ -43,6 +45,8 @@ pub struct TrackEvent {
     pub track: RemoteTrack,
     /// The streams that it belongs to.
     pub stream_ids: Vec<String>,
+    /// The transceiver, whose receiver has the track.
+    pub transceiver: RtpTransceiver,
 }
 
 /// The events of a connection from the moment it was asked for; ends with the connection. A reader that lags far behind
@@ -126,6 +130,46 @@ impl PeerConnection {
     pub fn on_connection_state_change(&self, mut callback: impl FnMut(PeerConnectionState) + Send + 'static) {
         self.on_event(move |event| {
             if let PeerConnectionEvent::ConnectionStateChange(state) = event {
+                callback(state);
+            }
+        });
+    }
+
+    /// Calls `callback` whenever something came up that only a new offer tells the peer. The callback runs on a task that
+    /// ends with the connection. To be called within a tokio runtime.
+    pub fn on_negotiation_needed(&self, mut callback: impl FnMut() + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::NegotiationNeeded = event {
+                callback();
+            }
+        });
+    }
+
+    /// Calls `callback` whenever `signaling_state` changes from now on. The callback runs on a task that ends with the
+    /// connection. To be called within a tokio runtime.
+    pub fn on_signaling_state_change(&self, mut callback: impl FnMut(SignalingState) + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::SignalingStateChange(state) = event {
+                callback(state);
+            }
+        });
+    }
+
+    /// Calls `callback` whenever `ice_connection_state` changes from now on. The callback runs on a task that ends with
+    /// the connection. To be called within a tokio runtime.
+    pub fn on_ice_connection_state_change(&self, mut callback: impl FnMut(IceTransportState) + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::IceConnectionStateChange(state) = event {
+                callback(state);
+            }
+        });
+    }
+
+    /// Calls `callback` whenever `ice_gathering_state` changes from now on. The callback runs on a task that ends with
+    /// the connection. To be called within a tokio runtime.
+    pub fn on_ice_gathering_state_change(&self, mut callback: impl FnMut(IceGatheringState) + Send + 'static) {
+        self.on_event(move |event| {
+            if let PeerConnectionEvent::IceGatheringStateChange(state) = event {
                 callback(state);
             }
         });

@@ -1,18 +1,27 @@
 //! The peer connection: W3C's `RTCPeerConnection`.
 
+mod capabilities;
+mod configuration;
 mod events;
+mod handle;
 mod negotiation;
+mod receiver;
 mod remote_track;
+mod sender;
 mod shared;
-mod transceivers;
+mod stats;
+mod tracks;
+mod transceiver;
+mod transports;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use rtcast_proto::JsepConfig;
 use rtcast_proto::connection::{Connection, ConnectionConfig, ConnectionStats, IceOptions};
+use rtcast_proto::dtls::Certificate;
 use rtcast_proto::ice::{IceServer, IceTransportPolicy, LocalCandidate};
 use tokio::sync::oneshot;
 
@@ -21,10 +30,15 @@ use crate::error::Error;
 use crate::network::{IceSettings, NetworkConfig, NetworkHandle, TcpCandidates, parse_servers};
 use crate::random;
 
+pub use capabilities::RtpCapabilities;
 pub use events::{EventStream, PeerConnectionEvent, TrackEvent};
-pub use remote_track::RemoteTrack;
+pub use receiver::RtpReceiver;
+pub use remote_track::{RemoteTrack, TrackStateChange, TrackStateStream};
+pub use sender::RtpSender;
 pub(crate) use shared::Shared;
-pub use transceivers::{RtpSender, RtpTransceiver};
+pub use tracks::{RtpTransceiverInit, TrackOrKind};
+pub use transceiver::RtpTransceiver;
+pub use transports::{DtlsTransport, IceTransport};
 
 /// What a peer connection is made from: W3C's `RTCConfiguration`, and the endpoint.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +58,8 @@ pub struct Configuration {
     pub ice_transport_policy: IceTransportPolicy,
     /// What the W3C says nothing of.
     pub ice: IceSettings,
+    /// The certificate. Default: the endpoint's.
+    pub certificate: Option<Certificate>,
 }
 
 impl Configuration {
@@ -81,6 +97,7 @@ struct Inner {
     id: ConnectionId,
     shard: ShardHandle,
     shared: Arc<Shared>,
+    configuration: Mutex<Configuration>,
     /// Keeps the sockets open as long as the connection lives.
     _endpoint: Endpoint,
 }
@@ -94,6 +111,7 @@ impl PeerConnection {
     #[expect(clippy::unused_async, reason = "it must be called within a tokio runtime")]
     pub async fn new(configuration: Configuration) -> Result<Self, Error> {
         let servers = parse_servers(&configuration.ice_servers)?;
+        let kept = configuration.clone();
         let (endpoint, sockets, addresses) = match configuration.endpoint {
             Some(endpoint) => {
                 let addresses = configuration.ice.filter(endpoint.addresses());
@@ -107,7 +125,17 @@ impl PeerConnection {
         };
         let shard = endpoint.least_loaded().clone();
         let mut connection = Connection::new(ConnectionConfig {
-            certificate: endpoint.certificate().clone(),
+            certificate: match configuration.certificate {
+                // W3C webrtc-pc §4.4.1.1, step 4: an expired one is refused.
+                Some(certificate) if certificate.expires() <= SystemTime::now() => {
+                    return Err(Error::InvalidAccess {
+                        problem: "the certificate of the configuration has expired".to_owned(),
+                        hint: "make a new one, such as by `PeerConnection::generate_certificate`",
+                    });
+                }
+                Some(certificate) => certificate,
+                None => endpoint.certificate().clone(),
+            },
             dtls_version: endpoint.dtls_version(),
             jsep: configuration.jsep.unwrap_or_else(|| JsepConfig::default().with_data_channels()),
             username_prefix: shard.username_prefix(),
@@ -135,10 +163,14 @@ impl PeerConnection {
         tcp.into_iter().for_each(|local| connection.add_host(local));
         let id = endpoint.next_id();
         let shared = Arc::new(Shared::new(shard.clone(), id));
-        if !shard.insert(id, connection, Arc::clone(&shared), sockets) {
+        let stored = Mutex::new(kept);
+        let inner =
+            Arc::new(Inner { id, shard, shared: Arc::clone(&shared), configuration: stored, _endpoint: endpoint });
+        shared.set_connection(Arc::downgrade(&inner));
+        if !inner.shard.insert(id, connection, shared, sockets) {
             return Err(Error::Closed);
         }
-        let mut network = NetworkHandle::new(NetworkConfig { id, shard: shard.clone(), servers });
+        let mut network = NetworkHandle::new(NetworkConfig { id, shard: inner.shard.clone(), servers });
         if let Some(listener) = listener {
             network.listen(listener);
         }
@@ -149,11 +181,19 @@ impl PeerConnection {
                 entry.detours.get_or_insert_default().tcp = true;
             }
         };
-        shard.call(id, Box::new(equip));
-        Ok(Self { inner: Arc::new(Inner { id, shard, shared, _endpoint: endpoint }) })
+        inner.shard.call(id, Box::new(equip));
+        Ok(Self { inner })
     }
 
-    /// The counters as they stand: the matter of W3C's `getStats`.
+    /// Makes a certificate that is valid for so long, at most a year: W3C's `generateCertificate`.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] if the system has no randomness.
+    pub fn generate_certificate(lifetime: Duration) -> Result<Certificate, Error> {
+        Ok(Certificate::generate_for(SystemTime::now(), lifetime)?)
+    }
+
+    /// The counters as they stand, in structures of our own; [`get_stats`](Self::get_stats) gives the W3C's.
     ///
     /// # Errors
     /// [`Error::Closed`] after the end.

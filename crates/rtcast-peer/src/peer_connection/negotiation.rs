@@ -86,6 +86,31 @@ impl PeerConnection {
         self.inner.shared.snapshot().remote.clone()
     }
 
+    /// The local description that is negotiated; `None` before the first answer.
+    pub fn current_local_description(&self) -> Option<SessionDescription> {
+        self.inner.shared.snapshot().current_local.clone()
+    }
+
+    /// The local description that waits for the end of its exchange.
+    pub fn pending_local_description(&self) -> Option<SessionDescription> {
+        self.inner.shared.snapshot().pending_local.clone()
+    }
+
+    /// The remote description that is negotiated; `None` before the first answer.
+    pub fn current_remote_description(&self) -> Option<SessionDescription> {
+        self.inner.shared.snapshot().current_remote.clone()
+    }
+
+    /// The remote description that waits for the end of its exchange.
+    pub fn pending_remote_description(&self) -> Option<SessionDescription> {
+        self.inner.shared.snapshot().pending_remote.clone()
+    }
+
+    /// Whether the peer takes candidates after its description; `None` before the first remote description.
+    pub fn can_trickle_ice_candidates(&self) -> Option<bool> {
+        self.inner.shared.snapshot().can_trickle
+    }
+
     /// How the connection as a whole stands.
     pub fn connection_state(&self) -> PeerConnectionState {
         self.inner.shared.snapshot().connection

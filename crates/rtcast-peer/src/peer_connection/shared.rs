@@ -1,19 +1,24 @@
 //! What the handles of a connection and its shard share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use rtcast_proto::connection::{Connection, ConnectionEvent, IceGatheringState, PeerConnectionState};
-use rtcast_proto::ice::IceTransportState;
-use rtcast_proto::jsep::TransceiverId;
-use rtcast_proto::{SessionDescription, SignalingState};
+use rtcast_proto::connection::{
+    Connection, ConnectionEvent, DtlsTransportState, IceGatheringState, PeerConnectionState,
+};
+use rtcast_proto::ice::{IceTransportState, SelectedPair};
+use rtcast_proto::jsep::{Transceiver, TransceiverId};
+use rtcast_proto::{MediaKind, SessionDescription, SignalingState};
 use tokio::sync::broadcast;
 
+use super::Inner;
+use super::events::{PeerConnectionEvent, TrackEvent};
+use super::handle::Handle;
+use super::remote_track::{FrameQueue, RemoteTrack};
+use super::transceiver::RtpTransceiver;
 use crate::data_channel::ConnectionData;
 use crate::endpoint::{ConnectionId, ShardHandle};
-
-use super::events::{PeerConnectionEvent, TrackEvent};
-use super::remote_track::{FrameQueue, RemoteTrack};
+use crate::track::MediaStreamTrack;
 
 /// Events that a listener may lag behind before it loses the oldest.
 const EVENT_CAPACITY: usize = 32;
@@ -27,6 +32,18 @@ pub(super) struct Snapshot {
     pub(super) signaling: SignalingState,
     pub(super) local: Option<SessionDescription>,
     pub(super) remote: Option<SessionDescription>,
+    pub(super) current_local: Option<SessionDescription>,
+    pub(super) pending_local: Option<SessionDescription>,
+    pub(super) current_remote: Option<SessionDescription>,
+    pub(super) pending_remote: Option<SessionDescription>,
+    pub(super) can_trickle: Option<bool>,
+    pub(super) transceivers: Vec<Transceiver>,
+    pub(super) dtls: DtlsTransportState,
+    pub(super) failure: Option<String>,
+    pub(super) remote_certificate: Option<Arc<[u8]>>,
+    pub(super) selected_pair: Option<SelectedPair>,
+    /// Which of the connection's states the descriptions and transceivers show.
+    revision: u64,
 }
 
 /// The meeting point of a connection's handles and its shard.
@@ -36,6 +53,9 @@ pub(crate) struct Shared {
     tracks: Mutex<HashMap<TransceiverId, Arc<FrameQueue>>>,
     data: Arc<ConnectionData>,
     origin: (ShardHandle, ConnectionId),
+    sender_tracks: Mutex<HashMap<TransceiverId, MediaStreamTrack>>,
+    /// The connection's handles, to make those of its parts from.
+    connection: OnceLock<Weak<Inner>>,
 }
 
 impl Shared {
@@ -46,12 +66,50 @@ impl Shared {
             snapshot: Mutex::default(),
             events: Mutex::new(Some(broadcast::Sender::new(EVENT_CAPACITY))),
             tracks: Mutex::default(),
+            sender_tracks: Mutex::default(),
+            connection: OnceLock::new(),
         }
     }
 
     /// The data channels.
     pub(crate) fn data(&self) -> Arc<ConnectionData> {
         Arc::clone(&self.data)
+    }
+
+    /// Tells which connection this belongs to; once, before anything happens.
+    pub(super) fn set_connection(&self, connection: Weak<Inner>) {
+        // It is set where it is made, and nowhere else.
+        let _ = self.connection.set(connection);
+    }
+
+    /// The frames that a transceiver receives.
+    pub(super) fn frame_queue(&self, id: TransceiverId, kind: MediaKind) -> Arc<FrameQueue> {
+        let live = lock(&self.snapshot).transceivers.iter().any(|t| t.id() == id && !t.stopping() && !t.stopped());
+        let mut tracks = lock(&self.tracks);
+        if let Some(queue) = tracks.get(&id) {
+            return Arc::clone(queue);
+        }
+        let queue = Arc::new(FrameQueue::new(kind));
+        if live {
+            tracks.insert(id, Arc::clone(&queue));
+        } else {
+            queue.close(false);
+        }
+        queue
+    }
+
+    /// The track that a transceiver sends.
+    pub(super) fn sender_track(&self, id: TransceiverId) -> Option<MediaStreamTrack> {
+        lock(&self.sender_tracks).get(&id).cloned()
+    }
+
+    /// Notes the track that a transceiver sends.
+    pub(crate) fn set_sender_track(&self, id: TransceiverId, track: Option<MediaStreamTrack>) {
+        let mut tracks = lock(&self.sender_tracks);
+        match track {
+            Some(track) => tracks.insert(id, track),
+            None => tracks.remove(&id),
+        };
     }
 
     pub(super) fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -63,25 +121,45 @@ impl Shared {
         lock(&self.events).as_ref().map(broadcast::Sender::subscribe)
     }
 
-    /// Renews the states; the descriptions only when the exchange of descriptions moved on.
+    /// Renews the states; descriptions and transceivers only when something about them changed.
     pub(crate) fn update(&self, connection: &Connection) {
+        if lock(&self.snapshot).revision != connection.revision() {
+            self.update_descriptions(connection);
+        }
         let mut snapshot = lock(&self.snapshot);
+        let dtls = connection.dtls_state();
+        if snapshot.dtls != dtls {
+            snapshot.dtls = dtls;
+            snapshot.failure = connection.failure().map(str::to_owned);
+            snapshot.remote_certificate = connection.remote_certificate().map(Arc::from);
+        }
+        snapshot.selected_pair = connection.selected_pair();
         snapshot.connection = connection.connection_state();
         snapshot.ice = connection.ice_connection_state();
         snapshot.gathering = connection.ice_gathering_state();
         snapshot.signaling = connection.signaling_state();
     }
 
-    /// Renews the descriptions.
+    /// Renews descriptions and transceivers.
     pub(crate) fn update_descriptions(&self, connection: &Connection) {
         let (local, remote) = (connection.local_description(), connection.remote_description());
+        let pending = connection.pending_local_description().is_some();
+        let transceivers = connection.transceivers().to_vec();
         let mut snapshot = lock(&self.snapshot);
+        snapshot.pending_local = if pending { local.clone() } else { None };
+        // Of the two, only the description in front gets the candidates that are found later.
+        snapshot.current_local = if pending { connection.current_local_description().cloned() } else { local.clone() };
+        snapshot.current_remote = connection.current_remote_description().cloned();
+        snapshot.pending_remote = connection.pending_remote_description().cloned();
+        snapshot.can_trickle = connection.can_trickle_ice_candidates();
         snapshot.local = local;
         snapshot.remote = remote;
+        snapshot.transceivers = transceivers;
+        snapshot.revision = connection.revision();
     }
 
     /// Passes an event on to whoever listens.
-    pub(crate) fn event(&self, event: ConnectionEvent) {
+    pub(crate) fn event(self: &Arc<Self>, event: ConnectionEvent) {
         let event = match event {
             ConnectionEvent::ConnectionStateChange(state) => PeerConnectionEvent::ConnectionStateChange(state),
             ConnectionEvent::IceConnectionStateChange(state) => PeerConnectionEvent::IceConnectionStateChange(state),
@@ -90,13 +168,16 @@ impl Shared {
             ConnectionEvent::IceCandidate(candidate) => PeerConnectionEvent::IceCandidate(candidate),
             ConnectionEvent::IceCandidateError(error) => PeerConnectionEvent::IceCandidateError(error),
             ConnectionEvent::NegotiationNeeded => PeerConnectionEvent::NegotiationNeeded,
+            ConnectionEvent::DtlsTransportStateChange(state) => PeerConnectionEvent::DtlsTransportStateChange(state),
             ConnectionEvent::Track(track) => {
-                let queue = Arc::new(FrameQueue::new(track.kind));
-                if let Some(old) = lock(&self.tracks).insert(track.transceiver, Arc::clone(&queue)) {
-                    old.close();
-                }
-                let stream_ids = track.stream_ids.clone();
-                PeerConnectionEvent::Track(TrackEvent { track: RemoteTrack::new(track, queue), stream_ids })
+                let queue = self.frame_queue(track.transceiver, track.kind);
+                let connection = self.connection.get().cloned().unwrap_or_default();
+                let handle = Handle::new(connection, Arc::clone(self), track.transceiver, track.kind);
+                PeerConnectionEvent::Track(TrackEvent {
+                    track: RemoteTrack::new(track.track_id, track.kind, Some(track.mid), queue),
+                    stream_ids: track.stream_ids,
+                    transceiver: RtpTransceiver::new(handle),
+                })
             }
             ConnectionEvent::DataChannel(event) => match self.data.handle(event, &self.origin) {
                 Some(info) => {
@@ -106,8 +187,15 @@ impl Shared {
                 None => return,
             },
             ConnectionEvent::TrackMuted(transceiver) => {
+                if let Some(queue) = lock(&self.tracks).get(&transceiver) {
+                    queue.mute();
+                }
+                return;
+            }
+            ConnectionEvent::TransceiverStopped(transceiver) => {
+                self.set_sender_track(transceiver, None);
                 if let Some(queue) = lock(&self.tracks).remove(&transceiver) {
-                    queue.close();
+                    queue.close(true);
                 }
                 return;
             }
@@ -132,12 +220,15 @@ impl Shared {
             snapshot.connection = PeerConnectionState::Closed;
             snapshot.ice = IceTransportState::Closed;
             snapshot.signaling = SignalingState::Closed;
+            snapshot.dtls = DtlsTransportState::Closed;
+            snapshot.transceivers.clear();
         }
         lock(&self.events).take();
         self.data.ended();
         for (_, queue) in lock(&self.tracks).drain() {
-            queue.close();
+            queue.close(false);
         }
+        lock(&self.sender_tracks).clear();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Peer connections over the sockets of this machine, one file per behaviour.
 
 mod addresses;
+mod configuration;
 mod data_channels;
 mod fan_out;
 mod ice_restart;
@@ -9,3 +10,5 @@ mod ice_settings;
 mod loopback;
 mod mdns;
 mod support;
+mod track_states;
+mod transceivers;

@@ -1,5 +1,6 @@
 //! What a connection tells.
 
+use super::DtlsTransportState;
 use super::gathering::IceCandidateError;
 use super::state::{IceGatheringState, PeerConnectionState};
 use crate::data_channel::DataChannelEvent;
@@ -37,13 +38,17 @@ pub enum ConnectionEvent {
     UsernameFragmentsChanged,
     /// Media takes the path of this generation of ICE from now on; what served older ones may end soon.
     IceGenerationInUse(u32),
+    /// `statechange` of the DTLS transport.
+    DtlsTransportStateChange(DtlsTransportState),
     /// `negotiationneeded`.
     NegotiationNeeded,
     /// `track`: the peer began to send.
     Track(RemoteTrack),
     /// The peer stopped sending on this transceiver, by a new description or by a goodbye.
     TrackMuted(TransceiverId),
-    /// Negotiation settled or changed what our senders may send.
+    /// The transceiver is stopped for good: the track that it received has ended.
+    TransceiverStopped(TransceiverId),
+    /// Negotiation, or the application, settled or changed what our senders may send.
     SendersChanged,
     /// Media can flow from now on.
     MediaReady,

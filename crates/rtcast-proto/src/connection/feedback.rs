@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::{Connection, ConnectionEvent, REPORT_INTERVAL};
+use super::{Connection, ConnectionEvent, REPORT_INTERVAL, SenderSlot};
+use crate::jsep::TransceiverId;
 use crate::rtcp::{ReportBlock, RtcpPacket, packets};
 use crate::types::Ssrc;
 
@@ -105,10 +106,19 @@ impl Connection {
 
     /// RFC 3550 §6.6: the end of our streams.
     pub(super) fn send_goodbye(&mut self) {
+        self.send_goodbye_where(|_| true);
+    }
+
+    /// The same for one transceiver's stream.
+    pub(super) fn send_goodbye_of(&mut self, transceiver: TransceiverId) {
+        self.send_goodbye_where(|slot| slot.transceiver == transceiver);
+    }
+
+    fn send_goodbye_where(&mut self, ends: impl Fn(&SenderSlot) -> bool) {
         let ssrcs: Vec<Ssrc> = self
             .senders
             .iter()
-            .filter(|slot| slot.sender.stats().packets_sent > 0)
+            .filter(|slot| slot.sender.stats().packets_sent > 0 && !slot.stopped && ends(slot))
             .map(|slot| slot.sender.ssrc)
             .collect();
         let Some(&first) = ssrcs.first() else { return };

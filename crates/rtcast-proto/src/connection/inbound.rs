@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::ReceiverStats;
+use super::stats_report::RemoteSenderReport;
 use crate::codec::Codec;
 use crate::frame::EncodedFrame;
 use crate::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
@@ -77,7 +78,8 @@ impl InboundStream {
                 self.begins_at = timestamp.offset(now.saturating_duration_since(at).into());
             }
         }
-        self.count(packet.payload.len());
+        self.count(now, packet, packet.payload.len());
+        self.stats.payload_type = Some(packet.payload_type);
         // RFC 3550 §6.4.1 and A.8: the mean deviation of the difference in transit time.
         let base = *self.base.get_or_insert(now);
         let rate = f64::from(codec.clock_rate());
@@ -105,8 +107,9 @@ impl InboundStream {
         payload: &[u8],
     ) {
         self.rtx_ssrc.get_or_insert(packet.ssrc);
-        self.count(payload.len());
+        self.count(now, packet, payload.len());
         self.stats.retransmitted_packets_received += 1;
+        self.stats.retransmitted_bytes_received += payload.len() as u64;
         if self.codec == codec && self.first_index.is_some() {
             self.push(now, original.extend(self.highest_index), packet, payload);
         }
@@ -114,6 +117,12 @@ impl InboundStream {
 
     pub(super) fn handle_sender_report(&mut self, now: Instant, info: &SenderInfo) {
         self.last_sender_report = Some((info.middle_ntp(), now));
+        self.stats.sender_report = Some(RemoteSenderReport {
+            packets_sent: info.packet_count,
+            bytes_sent: info.octet_count,
+            ntp_time: info.ntp_time,
+            reports: self.stats.sender_report.map_or(0, |before| before.reports) + 1,
+        });
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -173,7 +182,7 @@ impl InboundStream {
     }
 
     pub(super) const fn stats(&self) -> ReceiverStats {
-        self.stats
+        ReceiverStats { rtx_ssrc: self.rtx_ssrc, ..self.stats }
     }
 
     fn push(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>, payload: &[u8]) {
@@ -182,9 +191,11 @@ impl InboundStream {
         self.buffer.push(now, ReceivedPacket { index, timestamp, marker, payload });
     }
 
-    const fn count(&mut self, payload: usize) {
+    const fn count(&mut self, now: Instant, packet: &RtpPacket<'_>, payload: usize) {
         self.stats.packets_received += 1;
         self.stats.bytes_received += payload as u64;
+        self.stats.header_bytes_received += packet.header_length as u64;
+        self.stats.last_packet_received = Some(now);
     }
 }
 

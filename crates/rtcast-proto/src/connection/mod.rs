@@ -12,12 +12,16 @@ mod gathering;
 mod inbound;
 mod negotiation;
 mod pacer;
+mod parameters;
 mod random;
 mod receiver;
 mod restart;
 mod sender;
+mod sources;
 mod state;
 mod stats;
+mod stats_report;
+mod transceivers;
 mod transport;
 
 use std::collections::VecDeque;
@@ -47,11 +51,17 @@ use transport::{Received, Transport};
 pub use batch::{Transmit, TransmitBatch};
 pub use event::ConnectionEvent;
 pub use gathering::{IceCandidateError, IceOptions};
+pub use parameters::{
+    RtcpParameters, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters,
+    RtpSendParameters,
+};
 pub use receiver::ReceiverStats;
 pub use restart::OfferOptions;
 pub use sender::SenderStats;
+pub use sources::{ContributingSource, SynchronizationSource};
 pub use state::{IceGatheringState, PeerConnectionState};
 pub use stats::{ConnectionStats, ReceiverReport, SenderReport};
+pub use stats_report::RemoteSenderReport;
 pub use transport::DtlsTransportState;
 
 /// What a connection may send at once, and how fast what exceeds it may follow. An ordinary frame leaves whole; what a
@@ -128,12 +138,33 @@ pub struct Connection {
     closing: bool,
     next_sender: usize,
     estimate: Option<Bitrate>,
+    negotiation_needed: bool,
+    revision: u64,
+    remote_candidates: Vec<crate::sdp::Candidate>,
+    retired: stats_report::Retired,
 }
 
 struct SenderSlot {
     transceiver: TransceiverId,
     sender: RtpSender,
     media: Option<NegotiatedMedia>,
+    encoding: RtpEncodingParameters,
+    /// Names what `sender_parameters` gave last, until it is given back (W3C `[[LastReturnedParameters]]`).
+    transaction: Option<u64>,
+    stopped: bool,
+}
+
+impl SenderSlot {
+    const fn new(transceiver: TransceiverId, sender: RtpSender) -> Self {
+        let encoding = RtpEncodingParameters::DEFAULT;
+        Self { transceiver, sender, media: None, encoding, transaction: None, stopped: false }
+    }
+
+    /// What was negotiated, if anything may be sent now.
+    fn sendable(&self) -> Option<&NegotiatedMedia> {
+        let allowed = self.encoding.active && !self.stopped;
+        self.media.as_ref().filter(|media| allowed && media.direction.sends())
+    }
 }
 
 impl Connection {
@@ -161,6 +192,10 @@ impl Connection {
             closing: false,
             next_sender: 0,
             estimate: None,
+            negotiation_needed: false,
+            revision: 0,
+            remote_candidates: Vec::new(),
+            retired: stats_report::Retired::default(),
         }
     }
 
@@ -286,6 +321,7 @@ impl Connection {
         self.send_goodbye();
         self.transport.close_dtls(now);
         self.jsep.close();
+        self.revision += 1;
         self.next_report = None;
         self.paced_until = None;
         self.receivers.clear();

@@ -17,6 +17,9 @@ use crate::sdp::{Candidate, DescriptionError, IceCandidate, SdpType, SessionDesc
 use crate::types::MediaKind;
 use crate::{Codec, RtpCodec};
 
+/// Candidates of the peer that are remembered for statistics.
+const MAX_REMOTE_CANDIDATES: usize = 64;
+
 impl Connection {
     /// W3C's `addTrack`: sends a track on a transceiver of its kind that has none and never sent, else on a new one.
     ///
@@ -40,6 +43,7 @@ impl Connection {
     /// If there is no such transceiver, or the connection is closed.
     pub fn remove_track(&mut self, transceiver: TransceiverId) -> Result<(), DescriptionError> {
         self.jsep.remove_track(transceiver)?;
+        self.events.push_back(ConnectionEvent::SendersChanged);
         self.check_negotiation_needed();
         Ok(())
     }
@@ -66,7 +70,9 @@ impl Connection {
         transceiver: TransceiverId,
         codecs: &[RtpCodec],
     ) -> Result<(), DescriptionError> {
-        self.jsep.set_codec_preferences(transceiver, codecs)
+        self.jsep.set_codec_preferences(transceiver, codecs)?;
+        self.check_negotiation_needed();
+        Ok(())
     }
 
     /// W3C's `createAnswer`.
@@ -190,15 +196,14 @@ impl Connection {
 
     /// What was negotiated for a sender, `None` before that and while it may not send.
     pub fn negotiated_sender(&self, transceiver: TransceiverId) -> Option<&NegotiatedMedia> {
-        let slot = self.senders.iter().find(|slot| slot.transceiver == transceiver)?;
-        slot.media.as_ref().filter(|media| media.direction.sends())
+        self.senders.iter().find(|slot| slot.transceiver == transceiver)?.sendable()
     }
 
     /// Chooses what a sender sends from now on: the negotiated entry that can carry a stream of this codec. Returns
     /// whether there is one; with `None` it stops sending.
     pub fn select_codec(&mut self, transceiver: TransceiverId, codec: Option<&RtpCodec>) -> bool {
         let Some(slot) = self.senders.iter_mut().find(|slot| slot.transceiver == transceiver) else { return false };
-        let media = slot.media.as_ref().filter(|media| media.direction.sends());
+        let media = slot.sendable();
         let entry = codec.zip(media).and_then(|(codec, media)| media.send_codec_for(codec).map(|entry| (media, entry)));
         let Some((media, entry)) = entry else {
             slot.sender.set_encoding(None, Vec::new());
@@ -234,6 +239,9 @@ impl Connection {
 
     pub(super) fn add_remote_candidates(&mut self, candidates: &[Candidate]) {
         for candidate in candidates {
+            if self.remote_candidates.len() < MAX_REMOTE_CANDIDATES && !self.remote_candidates.contains(candidate) {
+                self.remote_candidates.push(candidate.clone());
+            }
             if candidate.is_mdns() {
                 let media_line = self.jsep.remote_section().and_then(|line| u16::try_from(line).ok());
                 self.events.push_back(ConnectionEvent::NameToResolve(IceCandidate {
@@ -265,6 +273,13 @@ impl Connection {
         for transceiver in &outcome.tracks_removed {
             self.events.push_back(ConnectionEvent::TrackMuted(*transceiver));
         }
+        for transceiver in &outcome.stopped {
+            self.events.push_back(ConnectionEvent::TransceiverStopped(*transceiver));
+        }
+        if outcome.signaling_state == SignalingState::Stable {
+            // W3C webrtc-pc §4.4.1.5: the flag is cleared and found anew, so that what came up meanwhile is told.
+            self.negotiation_needed = false;
+        }
         self.check_negotiation_needed();
     }
 
@@ -286,9 +301,15 @@ impl Connection {
                 slot.sender.set_encoding(None, Vec::new());
             }
         }
-        let receiving = |media: &&NegotiatedMedia| media.direction.receives();
+        let live = |id| self.jsep.transceiver(id).is_some_and(|transceiver| !transceiver.stopping());
+        let receiving = |media: &&NegotiatedMedia| media.direction.receives() && live(media.transceiver);
+        let retired = &mut self.retired;
         self.receivers.retain(|receiver| {
-            negotiated.media.iter().filter(receiving).any(|media| media.transceiver == receiver.transceiver())
+            let stays = negotiated.media.iter().filter(receiving).any(|m| m.transceiver == receiver.transceiver());
+            if !stays {
+                retired.add_receiver(receiver);
+            }
+            stays
         });
         for media in negotiated.media.iter().filter(receiving) {
             match self.receivers.iter_mut().find(|receiver| receiver.transceiver() == media.transceiver) {
@@ -302,19 +323,35 @@ impl Connection {
     /// Gives every transceiver its sender; senders of transceivers that are gone leave.
     fn sync_senders(&mut self) {
         let transceivers = self.jsep.transceivers();
-        self.senders.retain(|slot| transceivers.iter().any(|transceiver| transceiver.id() == slot.transceiver));
+        let retired = &mut self.retired.sent;
+        self.senders.retain(|slot| {
+            let stays = transceivers.iter().any(|transceiver| transceiver.id() == slot.transceiver);
+            if !stays {
+                let stats = slot.sender.stats();
+                *retired = (retired.0 + stats.packets_sent, retired.1 + stats.bytes_sent);
+            }
+            stays
+        });
         for transceiver in self.jsep.transceivers() {
             let id = transceiver.id();
             if self.senders.iter().all(|slot| slot.transceiver != id) {
                 let sender = RtpSender::new(&mut self.random, transceiver.ssrc(), transceiver.rtx_ssrc());
-                self.senders.push(SenderSlot { transceiver: id, sender, media: None });
+                self.senders.push(SenderSlot::new(id, sender));
             }
         }
     }
 
+    /// W3C webrtc-pc §4.7.3: updates the negotiation-needed flag, and tells when it becomes set. Called after everything
+    /// that may change what the handles show.
     pub(super) fn check_negotiation_needed(&mut self) {
-        if self.jsep.negotiation_needed() && !self.events.contains(&ConnectionEvent::NegotiationNeeded) {
+        self.revision += 1;
+        if self.signaling_state() != SignalingState::Stable {
+            return;
+        }
+        let needed = self.jsep.negotiation_needed();
+        if needed && !self.negotiation_needed {
             self.events.push_back(ConnectionEvent::NegotiationNeeded);
         }
+        self.negotiation_needed = needed;
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::sources::Sources;
 use super::stats::ReceiverReport;
+use super::stats_report::RemoteSenderReport;
 use crate::codec::Codec;
 use crate::frame::EncodedFrame;
-use crate::jsep::{MID_EXTENSION, NegotiatedMedia, TransceiverId};
+use crate::jsep::{AUDIO_LEVEL_EXTENSION, MID_EXTENSION, NegotiatedMedia, TransceiverId};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::rtp::{RtpPacket, extensions};
 use crate::types::{PayloadType, SequenceNumber, Ssrc};
@@ -22,12 +24,24 @@ pub struct ReceiverStats {
     pub ssrc: Option<Ssrc>,
     /// The codec of the latest packet.
     pub codec: Option<Codec>,
+    /// The payload type of the latest packet.
+    pub payload_type: Option<PayloadType>,
+    /// The stream of the retransmissions, once it is known.
+    pub rtx_ssrc: Option<Ssrc>,
+    /// When the latest packet came.
+    pub last_packet_received: Option<Instant>,
+    /// The peer's last report on the stream.
+    pub sender_report: Option<RemoteSenderReport>,
     /// Packets received, retransmissions included.
     pub packets_received: u64,
     /// Payload bytes received.
     pub bytes_received: u64,
+    /// Header bytes received, extensions included.
+    pub header_bytes_received: u64,
     /// Packets received as retransmissions.
     pub retransmitted_packets_received: u64,
+    /// Payload bytes received as retransmissions.
+    pub retransmitted_bytes_received: u64,
     /// Packets expected and not received.
     pub packets_lost: i64,
     /// The interarrival jitter.
@@ -53,11 +67,19 @@ pub(super) struct RtpReceiver {
     media: NegotiatedMedia,
     payload_types: Vec<(PayloadType, Meaning)>,
     streams: Vec<InboundStream>,
+    sources: Sources,
+    level_extension: Option<u8>,
 }
 
 impl RtpReceiver {
     pub(super) fn new(media: &NegotiatedMedia) -> Self {
-        let mut receiver = Self { media: media.clone(), payload_types: Vec::new(), streams: Vec::new() };
+        let mut receiver = Self {
+            media: media.clone(),
+            payload_types: Vec::new(),
+            streams: Vec::new(),
+            sources: Sources::default(),
+            level_extension: None,
+        };
         receiver.update(media);
         receiver
     }
@@ -65,6 +87,7 @@ impl RtpReceiver {
     /// Takes the result of a new negotiation; streams that go on keep their state.
     pub(super) fn update(&mut self, media: &NegotiatedMedia) {
         self.media = media.clone();
+        self.level_extension = media.receive_extension(AUDIO_LEVEL_EXTENSION);
         self.payload_types.clear();
         for entry in &media.receive_codecs {
             self.payload_types.push((entry.payload_type, Meaning::Media(entry.codec.codec)));
@@ -76,6 +99,16 @@ impl RtpReceiver {
 
     pub(super) const fn transceiver(&self) -> TransceiverId {
         self.media.transceiver
+    }
+
+    /// What was negotiated.
+    pub(super) const fn media(&self) -> &NegotiatedMedia {
+        &self.media
+    }
+
+    /// Who was heard lately.
+    pub(super) const fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Whether this source is announced for, or was seen on, this m-line.
@@ -100,6 +133,7 @@ impl RtpReceiver {
         match self.meaning(packet.payload_type) {
             None => {}
             Some(Meaning::Media(codec)) => {
+                self.sources.note(now, packet, self.level_extension);
                 let rtx = self.media.remote_sources.iter().find(|source| source.ssrc == packet.ssrc);
                 let rtx = rtx.and_then(|source| source.rtx);
                 let nack =
@@ -169,6 +203,11 @@ impl RtpReceiver {
     pub(super) fn report(&self) -> ReceiverReport {
         let stats = self.streams.last().map(InboundStream::stats).unwrap_or_default();
         ReceiverReport { transceiver: self.media.transceiver, stats }
+    }
+
+    /// The counters of each stream.
+    pub(super) fn stream_stats(&self) -> impl Iterator<Item = ReceiverStats> {
+        self.streams.iter().map(InboundStream::stats)
     }
 
     fn nacks(&self, codec: Codec) -> bool {

@@ -45,10 +45,16 @@ pub struct SenderStats {
     pub packets_sent: u64,
     /// Payload bytes sent, retransmissions included, without headers.
     pub bytes_sent: u64,
+    /// Header bytes sent, extensions included.
+    pub header_bytes_sent: u64,
     /// Packets sent again.
     pub retransmitted_packets_sent: u64,
+    /// Payload bytes sent again.
+    pub retransmitted_bytes_sent: u64,
     /// Frames sent.
     pub frames_sent: u64,
+    /// Keyframes among them.
+    pub key_frames_sent: u64,
     /// Frames dropped because the socket could not keep up.
     pub frames_dropped: u64,
     /// Requests for lost packets received.
@@ -61,8 +67,14 @@ pub struct SenderStats {
     pub packets_lost: i64,
     /// The share lost between the peer's last two reports, 0 to 1.
     pub fraction_lost: f64,
+    /// Reports of the peer on this stream.
+    pub reports_received: u64,
     /// The round-trip time by the peer's last report.
     pub round_trip_time: Option<Duration>,
+    /// The sum of all round-trip times.
+    pub total_round_trip_time: Duration,
+    /// How many there were.
+    pub round_trip_time_measurements: u64,
     /// The peer's interarrival jitter.
     pub jitter: Duration,
 }
@@ -101,6 +113,10 @@ pub(super) struct RtpSender {
     extension_needed: bool,
     next_sequence: u64,
     timestamp_offset: u32,
+    /// The next frame begins another timeline, which is to go on where the last one is.
+    new_timeline: bool,
+    /// The last frame that was queued: when it was captured, and its timestamp.
+    last_queued: Option<(Instant, u32)>,
     rtx_sequence: u64,
     queue: VecDeque<QueuedFrame>,
     waiting_for_keyframe: bool,
@@ -126,6 +142,8 @@ impl RtpSender {
             // RFC 3550 §5.1: a random start; below 2^15, so that a receiver does not mistake a first loss for a wrap.
             next_sequence: u64::from(random.u32() & 0x7fff),
             timestamp_offset: random.u32(),
+            new_timeline: false,
+            last_queued: None,
             rtx_sequence: u64::from(random.u32() & 0x7fff),
             queue: VecDeque::new(),
             waiting_for_keyframe: false,
@@ -188,7 +206,11 @@ impl RtpSender {
             }
             self.waiting_for_keyframe = false;
         }
+        if std::mem::take(&mut self.new_timeline) {
+            self.join_timeline(frame, timestamp);
+        }
         let timestamp = self.timestamp_offset.wrapping_add(timestamp as u32);
+        self.last_queued = Some((frame.captured_at, timestamp));
         self.queue.push_back(QueuedFrame {
             frame: Arc::clone(frame),
             timestamp,
@@ -197,6 +219,23 @@ impl RtpSender {
             with_extension: false,
         });
         false
+    }
+
+    /// Another track follows, with a time of its own: its timestamps go on from those sent so far.
+    pub(super) const fn begin_timeline(&mut self) {
+        self.new_timeline = true;
+    }
+
+    /// Moves the offset so that the frame lies as far behind the last one as it was captured later, but behind it.
+    fn join_timeline(&mut self, frame: &PacketizedFrame, timestamp: i64) {
+        let Some((captured_at, last)) = self.last_queued else { return };
+        let rate = frame.codec.clock_rate();
+        let elapsed = frame.captured_at.saturating_duration_since(captured_at).as_secs_f64() * f64::from(rate);
+        let by_capture = last.wrapping_add(elapsed as u32).wrapping_sub(frame.timestamp as u32);
+        // What a joiner catches up with bears other times than its own; a millisecond is the least that lies between.
+        let by_order = last.wrapping_add(rate / 1_000).wrapping_sub(timestamp as u32);
+        let later = by_capture.wrapping_sub(by_order).cast_signed() >= 0;
+        self.timestamp_offset = if later { by_capture } else { by_order };
     }
 
     pub(super) fn has_work(&self) -> bool {
@@ -293,6 +332,7 @@ impl RtpSender {
     pub(super) fn handle_report(&mut self, now: Instant, report: &ReportBlock) {
         // The peer has seen the stream and knows its m-line, so packets need not name it any more (RFC 8843 §9.2).
         self.extension_needed = false;
+        self.stats.reports_received += 1;
         self.stats.packets_lost = i64::from(report.cumulative_lost);
         self.stats.fraction_lost = f64::from(report.fraction_lost) / 256.0;
         if let Some(encoding) = &self.encoding {
@@ -303,7 +343,10 @@ impl RtpSender {
         let sent = self.reports_sent.iter().find(|(middle, _)| *middle == report.last_sender_report);
         if let Some((_, at)) = sent.filter(|_| report.last_sender_report != 0) {
             let held = Duration::from_secs_f64(f64::from(report.delay_since_last) / 65_536.0);
-            self.stats.round_trip_time = Some(now.saturating_duration_since(*at).saturating_sub(held));
+            let time = now.saturating_duration_since(*at).saturating_sub(held);
+            self.stats.round_trip_time = Some(time);
+            self.stats.total_round_trip_time = self.stats.total_round_trip_time.saturating_add(time);
+            self.stats.round_trip_time_measurements += 1;
         }
     }
 
@@ -329,6 +372,9 @@ impl RtpSender {
 
     fn finish(&mut self, done: QueuedFrame) {
         self.stats.frames_sent += 1;
+        self.stats.key_frames_sent += u64::from(done.frame.keyframe);
+        let extension = if done.with_extension { self.extension.len() } else { 0 };
+        self.stats.header_bytes_sent += (done.frame.len() * (FIXED_HEADER_LENGTH + extension)) as u64;
         self.last_frame = Some((done.frame.captured_at, done.timestamp, done.frame.codec.clock_rate()));
         if self.sent.len() >= MAX_SENT_FRAMES {
             self.sent.pop_front();
@@ -388,7 +434,9 @@ impl RtpSender {
                     *budget -= length;
                     self.stats.packets_sent += 1;
                     self.stats.bytes_sent += body.len() as u64;
+                    self.stats.header_bytes_sent += header_length as u64;
                     self.stats.retransmitted_packets_sent += 1;
+                    self.stats.retransmitted_bytes_sent += body.len() as u64;
                 }
                 if prefix != 0 {
                     self.rtx_sequence += 1;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Connection, ConnectionEvent, DtlsTransportState};
-use crate::ice::IceTransportState;
+use crate::ice::{IceTransportState, SelectedPair};
 use crate::jsep::SignalingState;
 
 /// W3C's `RTCPeerConnectionState`.
@@ -76,6 +76,16 @@ pub(super) struct Observed {
     pub(super) gathering: IceGatheringState,
     media_ready: bool,
     generations: (u32, u32),
+    dtls: DtlsTransportState,
+    pair: Option<SelectedPair>,
+    pair_changes: u64,
+}
+
+impl Observed {
+    /// How often the addresses that media takes changed, the first time included.
+    pub(super) const fn pair_changes(&self) -> u64 {
+        self.pair_changes
+    }
 }
 
 impl Connection {
@@ -101,6 +111,16 @@ impl Connection {
     /// W3C's `iceConnectionState`.
     pub fn ice_connection_state(&self) -> IceTransportState {
         if self.closing { IceTransportState::Closed } else { self.transport.ice.state() }
+    }
+
+    /// W3C's `state` of the DTLS transport.
+    pub const fn dtls_state(&self) -> DtlsTransportState {
+        self.transport.dtls_state()
+    }
+
+    /// The peer's certificate in DER, once it proved to be the announced one.
+    pub fn remote_certificate(&self) -> Option<&[u8]> {
+        self.transport.remote_certificate()
     }
 
     /// W3C's `iceGatheringState`.
@@ -141,6 +161,16 @@ impl Connection {
         if self.observed.ice != ice {
             self.observed.ice = ice;
             self.events.push_back(ConnectionEvent::IceConnectionStateChange(ice));
+        }
+        let pair = self.transport.ice.selected_pair();
+        if self.observed.pair != pair {
+            self.observed.pair = pair;
+            self.observed.pair_changes += 1;
+        }
+        let dtls = self.dtls_state();
+        if self.observed.dtls != dtls {
+            self.observed.dtls = dtls;
+            self.events.push_back(ConnectionEvent::DtlsTransportStateChange(dtls));
         }
         let ready = self.transport.media_pair().is_some();
         if ready && !self.observed.media_ready {

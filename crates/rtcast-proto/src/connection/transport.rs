@@ -10,6 +10,7 @@ use super::batch::TransmitBatch;
 use crate::data_channel::DataChannels;
 use crate::dtls::{
     Certificate, DimplEndpoint, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches,
+    unusable_key,
 };
 use crate::ice::{Bindings, IceCredentials, IceTransport, IceTransportState, SelectedPair};
 use crate::jsep::NegotiatedData;
@@ -63,6 +64,7 @@ pub(super) struct Transport {
     dtls_state: DtlsTransportState,
     dtls_timeout: Option<Instant>,
     failure: Option<String>,
+    remote_certificate: Option<Vec<u8>>,
     role: Option<DtlsRole>,
     fingerprints: Vec<Fingerprint>,
     early: Vec<(SocketAddr, Vec<u8>)>,
@@ -95,6 +97,7 @@ impl Transport {
             dtls_state: DtlsTransportState::New,
             dtls_timeout: None,
             failure: None,
+            remote_certificate: None,
             role: None,
             fingerprints: Vec::new(),
             early: Vec::new(),
@@ -146,6 +149,16 @@ impl Transport {
     /// Why the transport failed.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
+    }
+
+    /// Which side of DTLS we are, once that is settled.
+    pub(super) const fn role(&self) -> Option<DtlsRole> {
+        self.role
+    }
+
+    /// The peer's certificate in DER, once it proved to be the announced one.
+    pub(super) fn remote_certificate(&self) -> Option<&[u8]> {
+        self.remote_certificate.as_deref()
     }
 
     pub(super) fn dtls_version(&self) -> Option<&'static str> {
@@ -373,6 +386,15 @@ impl Transport {
                         failure = Some(DtlsError { reason: reason.to_owned() });
                         break;
                     }
+                    if let Some(key) = unusable_key(certificate) {
+                        let reason = format!(
+                            "the peer's certificate has a key {key}, and only the curves P-256 and P-384 are supported; \
+                             give the peer a certificate on P-256"
+                        );
+                        failure = Some(DtlsError { reason });
+                        break;
+                    }
+                    self.remote_certificate = Some(certificate.to_vec());
                 }
                 DtlsOutput::KeyingMaterial(material, profile) => {
                     match SrtpSession::new(profile, &material, self.role == Some(DtlsRole::Client)) {

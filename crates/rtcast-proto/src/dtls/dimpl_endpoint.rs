@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dimpl::{Config, Dtls, Output, ProtocolVersion};
+use dimpl::{Config, Dtls, Output, ProtocolVersion, SecurityError};
 
 use super::{Certificate, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion};
 use crate::srtp::SrtpProfile;
@@ -106,5 +106,39 @@ const fn srtp_profile(profile: dimpl::SrtpProfile) -> Option<SrtpProfile> {
 }
 
 fn failed(error: &dimpl::Error) -> DtlsError {
-    DtlsError { reason: error.to_string() }
+    // RFC 5246 §7.2: what peers say, and the library, when they have nothing in common with our ECDSA.
+    const HANDSHAKE_FAILURE: u8 = 40;
+    const UNSUPPORTED_CERTIFICATE: u8 = 43;
+    let unsuitable = match error {
+        dimpl::Error::SecurityError(error) => matches!(
+            error,
+            SecurityError::FatalAlert { description: HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE }
+                | SecurityError::NoMutuallyAcceptableCipherSuite
+                | SecurityError::NoCommonCipherSuite
+                | SecurityError::NoCommonKeyExchangeGroup
+                | SecurityError::UnsupportedKeyExchangeAlgorithm
+        ),
+        dimpl::Error::CertificateError(_) => true,
+        _ => false,
+    };
+    let hint = if unsuitable {
+        "; if the peer's certificate has an RSA key or is on another curve than P-256 and P-384, as those of some cameras \
+         and servers, give the peer one on P-256"
+    } else {
+        ""
+    };
+    DtlsError { reason: format!("{error}{hint}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_with_a_certificate_that_does_not_fit_is_told_what_would() {
+        let refused = failed(&SecurityError::FatalAlert { description: 40 }.into());
+        assert!(refused.reason.contains("RSA") && refused.reason.contains("P-256"), "{refused}");
+        let other = failed(&SecurityError::FatalAlert { description: 10 }.into());
+        assert!(!other.reason.contains("RSA"), "{other}");
+    }
 }

@@ -3,8 +3,8 @@
 mod certificate;
 mod dimpl_endpoint;
 
-pub(crate) use certificate::fingerprint_matches;
 pub use certificate::{Certificate, CertificateError};
+pub(crate) use certificate::{certificate_fingerprint, fingerprint_matches, unusable_key};
 pub use dimpl_endpoint::DimplEndpoint;
 
 use std::time::Instant;

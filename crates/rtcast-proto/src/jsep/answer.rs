@@ -6,7 +6,7 @@ use crate::jsep::media_section;
 use crate::jsep::negotiated::DtlsRole;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
-use crate::sdp::{DescriptionError, Media, SdpType, Session, SessionDescription, Setup};
+use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription, Setup};
 use crate::types::Mid;
 
 impl Jsep {
@@ -96,7 +96,9 @@ impl Jsep {
         }
         let mut media = Media::new(&offered.kind, &offered.protocol);
         media.mid.clone_from(&offered.mid);
-        media.direction = transceiver.direction.and(offered.direction.reversed());
+        // One that is stopping keeps its m-line until the next offer of ours, and nothing flows.
+        let wanted = if transceiver.stopping { Direction::Inactive } else { transceiver.direction };
+        media.direction = wanted.and(offered.direction.reversed());
         media.rtcp_mux = true;
         media.extmap_allow_mixed = offered.extmap_allow_mixed;
         media.rtcp_rsize = offered.rtcp_rsize;

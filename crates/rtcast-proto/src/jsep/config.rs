@@ -76,9 +76,24 @@ impl HeaderExtensionCapability {
     }
 }
 
+/// What our offers ask of a peer that does not bundle: W3C's `RTCBundlePolicy`. There is one transport in any case, so
+/// that such a peer gets one m-line at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BundlePolicy {
+    /// Every m-line can be read by itself; a peer that takes several without bundling them is refused. The W3C's
+    /// `balanced` would give each kind a transport.
+    #[default]
+    Balanced,
+    /// New m-lines but the first are marked `bundle-only`, so that a peer that does not bundle turns them down
+    /// (RFC 8829 §4.1.1).
+    MaxBundle,
+}
+
 /// What one side can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsepConfig {
+    /// What is asked of peers that do not bundle. Default: [`BundlePolicy::Balanced`].
+    pub bundle_policy: BundlePolicy,
     /// The codecs in order of preference.
     pub codecs: Vec<CodecCapability>,
     /// The header extensions, numbered in this order in our offers.
@@ -121,7 +136,13 @@ impl Default for JsepConfig {
             HeaderExtensionCapability::new(RTP_STREAM_ID_EXTENSION, false, true),
             HeaderExtensionCapability::new(REPAIRED_RTP_STREAM_ID_EXTENSION, false, true),
         ];
-        Self { codecs, header_extensions, data_channels: false, max_message_size: 262_144 }
+        Self {
+            bundle_policy: BundlePolicy::default(),
+            codecs,
+            header_extensions,
+            data_channels: false,
+            max_message_size: 262_144,
+        }
     }
 }
 

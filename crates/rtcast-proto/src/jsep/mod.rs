@@ -26,9 +26,9 @@ mod validate;
 use std::sync::Arc;
 
 pub use config::{
-    ABS_SEND_TIME_EXTENSION, AUDIO_LEVEL_EXTENSION, CodecCapability, HeaderExtensionCapability, JsepConfig,
-    LocalTransport, MID_EXTENSION, PLAYOUT_DELAY_EXTENSION, REPAIRED_RTP_STREAM_ID_EXTENSION, RTP_STREAM_ID_EXTENSION,
-    TRANSPORT_WIDE_CC_EXTENSION,
+    ABS_SEND_TIME_EXTENSION, AUDIO_LEVEL_EXTENSION, BundlePolicy, CodecCapability, HeaderExtensionCapability,
+    JsepConfig, LocalTransport, MID_EXTENSION, PLAYOUT_DELAY_EXTENSION, REPAIRED_RTP_STREAM_ID_EXTENSION,
+    RTP_STREAM_ID_EXTENSION, TRANSPORT_WIDE_CC_EXTENSION,
 };
 pub use h264::{SendFit, can_send};
 pub use negotiated::{
@@ -262,6 +262,17 @@ impl Jsep {
     /// [`DescriptionError::Argument`] if there is no such transceiver or it is stopped.
     pub fn set_direction(&mut self, id: TransceiverId, direction: Direction) -> Result<(), DescriptionError> {
         self.find_live(id)?.direction = direction;
+        Ok(())
+    }
+
+    /// Sets the streams that the sent track belongs to (W3C setStreams); a negotiation tells the peer.
+    ///
+    /// # Errors
+    /// [`DescriptionError`] if there is no such transceiver or it is stopped.
+    pub fn set_streams(&mut self, id: TransceiverId, mut stream_ids: Vec<String>) -> Result<(), DescriptionError> {
+        let mut seen = std::collections::HashSet::new();
+        stream_ids.retain(|stream| seen.insert(stream.clone()));
+        self.find_live(id)?.stream_ids = stream_ids;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Writing an offer (RFC 8829 §5.2).
 
 use crate::jsep::codec_matching::preferred;
-use crate::jsep::config::LocalTransport;
+use crate::jsep::config::{BundlePolicy, LocalTransport};
 use crate::jsep::media_section::{self, DATA_CHANNEL_FORMAT, SECURE_RTP, SECURE_SCTP};
 use crate::jsep::numbering::Numbering;
 use crate::jsep::transceiver::Transceiver;
@@ -90,7 +90,34 @@ impl Jsep {
         }
         session.bundle.extend(self.bundle(&session));
         media_section::put_session(&mut session, transport);
+        if self.config.bundle_policy == BundlePolicy::MaxBundle {
+            self.mark_bundle_only(&mut session);
+        }
         Created { session, owners }
+    }
+
+    /// RFC 8829 §5.2.1, RFC 9143 §7.2.1: m-lines that the peer has not bundled yet, but the one that stands for the
+    /// group, have port 0 and `bundle-only`, and nothing of what belongs to the transport.
+    fn mark_bundle_only(&self, session: &mut Session) {
+        let tag = media_section::transport_section(session);
+        let settled = self.current_remote.as_ref().map(SessionDescription::session);
+        for (index, media) in session.media.iter_mut().enumerate() {
+            let known = settled.and_then(|settled| settled.media.get(index));
+            let bundled = known.is_some_and(|known| !known.is_rejected() && known.mid == media.mid);
+            if Some(index) == tag || media.is_rejected() || bundled {
+                continue;
+            }
+            media.port = 0;
+            media.bundle_only = true;
+            media.ice_ufrag = None;
+            media.ice_pwd = None;
+            media.ice_options.clear();
+            media.fingerprints.clear();
+            media.setup = None;
+            media.rtcp_mux = false;
+            media.rtcp_mux_only = false;
+            media.rtcp_rsize = false;
+        }
     }
 
     /// Everything in one group. Who was in it before stays in front, so that the transport stays (RFC 9143 §7.5.1).

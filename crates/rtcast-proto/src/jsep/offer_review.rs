@@ -56,7 +56,9 @@ impl Jsep {
         let transceiver = self.transceivers.iter().find(|t| t.media_line == Some(index));
         match media.media_kind() {
             Some(kind) if media.is_rtp() => {
-                if transceiver.is_some_and(|transceiver| !transceiver.is_live()) {
+                // W3C webrtc-pc §5.4, stop: to avoid problems with BUNDLE, a transceiver that is stopping does not affect
+                // createAnswer; our next offer says it.
+                if transceiver.is_some_and(|transceiver| transceiver.stopped) {
                     return Some(RefusalReason::Stopped);
                 }
                 let preferences = transceiver.map(|t| t.codec_preferences.as_slice()).unwrap_or_default();

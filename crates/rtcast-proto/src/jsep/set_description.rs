@@ -297,7 +297,7 @@ impl Jsep {
     fn note_remote_track(&mut self, index: usize, media: &Media, direction: Direction, outcome: &mut Outcome) {
         let Owner::Transceiver(id) = self.owner(index) else { return };
         let Some(transceiver) = self.find(id) else { return };
-        if media.is_rejected() || !direction.receives() {
+        if media.is_rejected() || !direction.receives() || transceiver.stopping {
             end_remote_track(transceiver, outcome);
             return;
         }

@@ -36,6 +36,8 @@ pub struct RtpPacket<'a> {
     pub timestamp: u32,
     /// The stream.
     pub ssrc: Ssrc,
+    /// The contributing sources, four bytes each.
+    csrc: &'a [u8],
     /// The profile of the extension block and its bytes, if there is one.
     pub extension: Option<(u16, &'a [u8])>,
     /// The payload without padding.
@@ -75,6 +77,7 @@ impl<'a> RtpPacket<'a> {
             return Err(RtpError::Version(version));
         }
         let mut offset = FIXED_HEADER_LENGTH + 4 * usize::from(fixed[0] & 0x0f);
+        let csrc = bytes.get(FIXED_HEADER_LENGTH..offset).ok_or(truncated)?;
         let mut extension = None;
         if fixed[0] & 0x10 != 0 {
             let head: &[u8; 4] = bytes.get(offset..).and_then(<[u8]>::first_chunk).ok_or(truncated)?;
@@ -92,10 +95,17 @@ impl<'a> RtpPacket<'a> {
             sequence_number: SequenceNumber(u16::from_be_bytes([fixed[2], fixed[3]])),
             timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
             ssrc: Ssrc(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]])),
+            csrc,
             extension,
             payload,
             header_length: offset,
         })
+    }
+
+    /// The sources that a mixer made this of, at most 15.
+    pub fn contributors(&self) -> impl Iterator<Item = Ssrc> {
+        let words = self.csrc.as_chunks::<4>().0.iter();
+        words.map(|word| Ssrc(u32::from_be_bytes(*word)))
     }
 }
 

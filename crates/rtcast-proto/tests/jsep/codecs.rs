@@ -1,11 +1,11 @@
 //! Which codecs, numbers and extensions come out.
 
-use rtcast_proto::jsep::{JsepConfig, MID_EXTENSION, TRANSPORT_WIDE_CC_EXTENSION};
-use rtcast_proto::sdp::{Direction, RtcpFeedback};
+use rtcast_proto::jsep::{CodecCapability, JsepConfig, MID_EXTENSION, TRANSPORT_WIDE_CC_EXTENSION};
+use rtcast_proto::sdp::{Direction, RtcpFeedback, SessionDescription};
 use rtcast_proto::types::{MediaKind, Mid};
 use rtcast_proto::{Codec, RtpCodec};
 
-use crate::common::{CHROMIUM, Side, negotiate, offer, says};
+use crate::common::{CHROMIUM, CHROMIUM_RECVONLY, FIREFOX, Side, negotiate, offer, says, without};
 
 fn h264(profile: &str) -> RtpCodec {
     RtpCodec::with_fmtp(Codec::H264, format!("packetization-mode=1;profile-level-id={profile}"))
@@ -191,7 +191,7 @@ fn two_byte_extension_ids_are_taken() {
 #[test]
 fn payload_types_without_a_map_are_those_of_rfc_3551() {
     let mut side = Side::new("callee");
-    let text = crate::common::without(CHROMIUM, "a=rtpmap:0 ");
+    let text = without(CHROMIUM, "a=rtpmap:0 ");
     side.take(&offer(text.replace(" 111 63 9 0 8 13 110 126", " 0")));
     let (answer, outcome) = side.answer();
     assert!(answer.sdp().contains("a=rtpmap:0 PCMU/8000\r\n"));
@@ -256,4 +256,98 @@ fn a_kind_without_codecs_is_offered_rejected_and_its_transceiver_stops() {
     assert_eq!(offered.stopped, [video]);
     assert_eq!(offered.negotiated.unwrap().media[0].mid.as_str(), "1");
     assert!(!caller.jsep.negotiation_needed());
+}
+
+#[test]
+fn forward_error_correction_is_turned_down_and_the_rest_goes_on() {
+    for text in [CHROMIUM, FIREFOX] {
+        let mut side = Side::new("callee");
+        let given = offer(text);
+        let names = |description: &SessionDescription| -> Vec<String> {
+            let formats = description.session().media.iter().flat_map(|media| media.payload_formats.clone());
+            formats.map(|format| format.name.to_ascii_lowercase()).collect()
+        };
+        assert!(names(&given).iter().any(|name| name == "ulpfec" || name == "red"), "the browser offers some");
+        side.take(&given);
+        let (answer, outcome) = side.answer();
+        let fec = |name: &String| ["red", "ulpfec", "flexfec-03", "flexfec"].contains(&name.as_str());
+        assert!(!names(&answer).iter().any(fec), "{:?}", names(&answer));
+        assert!(outcome.negotiated.unwrap().media.iter().all(|media| !media.send_codecs.is_empty()));
+        // A later offer of ours leaves their numbers alone, for the peer may still mean them.
+        let taken: Vec<_> = given
+            .session()
+            .media
+            .iter()
+            .flat_map(|media| &media.payload_formats)
+            .filter(|format| fec(&format.name.to_ascii_lowercase()))
+            .map(|format| format.payload_type)
+            .collect();
+        let again = side.create_offer();
+        let numbers = again.session().media.iter().flat_map(|media| &media.payload_formats);
+        assert!(numbers.into_iter().all(|format| !taken.contains(&format.payload_type)));
+    }
+}
+
+#[test]
+fn several_codecs_have_their_own_retransmissions_by_the_numbers_of_the_other_side() {
+    let mut callee = Side::new("callee");
+    let given = offer(CHROMIUM_RECVONLY);
+    callee.jsep.add_track(MediaKind::Video, "film", &[]).unwrap();
+    callee.take(&given);
+    let (_, outcome) = callee.answer();
+    let negotiated = outcome.negotiated.unwrap();
+    let video = negotiated.media.iter().find(|media| media.kind == MediaKind::Video).unwrap();
+    let with_rtx: Vec<_> =
+        video.send_codecs.iter().filter_map(|codec| Some((codec.payload_type, codec.rtx?))).collect();
+    assert!(with_rtx.len() >= 4, "{with_rtx:?}");
+    let theirs = given.session().media.iter().find(|media| media.kind == "video").unwrap();
+    for (payload_type, rtx) in with_rtx {
+        assert_eq!(theirs.retransmission_of(payload_type), Some(rtx));
+    }
+    for extension in &video.extensions {
+        assert!(theirs.extensions.iter().any(|other| (other.id, &other.uri) == (extension.id, &extension.uri)));
+    }
+}
+
+#[test]
+fn profiles_of_vp9_and_av1_must_be_the_same() {
+    let vp9 = |parameters: &str| RtpCodec::with_fmtp(Codec::Vp9, parameters);
+    let av1 = |parameters: &str| RtpCodec::with_fmtp(Codec::Av1, parameters);
+    for (codec, taken) in [
+        (vp9("profile-id=0"), true),
+        (vp9("profile-id=2"), true),
+        // RFC 9628 §6.2: profiles are not negotiated down.
+        (vp9("profile-id=1"), false),
+        (vp9("profile-id=3"), false),
+        (RtpCodec::new(Codec::Vp9), true),
+        (av1("level-idx=5;profile=0;tier=0"), true),
+        // AV1 RTP specification §7.2.3: level and tier are each receiver's own; without a word they are 5 and 0.
+        (av1("level-idx=13;profile=0;tier=1"), true),
+        (RtpCodec::new(Codec::Av1), true),
+        (av1("profile=1"), false),
+        (av1("profile=2;level-idx=5"), false),
+    ] {
+        let only = JsepConfig { codecs: vec![CodecCapability::new(codec.clone())], ..JsepConfig::default() };
+        let (mut caller, mut callee) = (Side::with("caller", only), Side::new("callee"));
+        caller.add(MediaKind::Video, Direction::Sendrecv);
+        callee.take(&caller.offer());
+        let (answer, _) = callee.answer();
+        let media = &answer.session().media[0];
+        assert_eq!(!media.is_rejected(), taken, "{codec:?}");
+        if taken && codec.codec == Codec::Av1 {
+            let parameters = media.payload_formats[0].parameters.as_deref();
+            assert_eq!(parameters, Some("level-idx=5;profile=0;tier=0"), "our own level and tier");
+        }
+    }
+}
+
+#[test]
+fn mixed_header_extensions_are_answered_where_they_are_offered() {
+    for (text, mixed) in [(CHROMIUM.to_owned(), true), (without(CHROMIUM, "a=extmap-allow-mixed"), false)] {
+        let mut side = Side::new("callee");
+        side.take(&offer(text));
+        let (answer, outcome) = side.answer();
+        assert_eq!(answer.sdp().contains("a=extmap-allow-mixed"), mixed);
+        assert!(outcome.negotiated.unwrap().media.iter().all(|media| media.extmap_allow_mixed == mixed));
+    }
 }

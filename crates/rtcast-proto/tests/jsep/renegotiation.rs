@@ -147,12 +147,17 @@ fn an_answerer_may_stop_a_transceiver() {
     callee.take(&offer);
     let theirs = callee.jsep.transceivers()[1].id();
     callee.jsep.stop(theirs).unwrap();
+    // W3C webrtc-pc §5.4: the answer takes the m-line and lets nothing flow; the stop itself comes with our offer.
     let (answer, outcome) = callee.answer();
-    assert!(answer.session().media[1].is_rejected());
-    assert_eq!(outcome.stopped, [theirs]);
+    assert_eq!(answer.session().media[1].direction, Direction::Inactive);
+    assert!(!answer.session().media[1].is_rejected() && outcome.stopped.is_empty() && outcome.tracks_added.is_empty());
     let outcome = caller.take(&answer);
-    assert_eq!(outcome.stopped.len(), 1);
-    assert_eq!(outcome.negotiated.unwrap().media.len(), 2);
+    assert!(outcome.stopped.is_empty());
+    assert_eq!(outcome.negotiated.unwrap().media.len(), 3);
+    assert!(callee.jsep.negotiation_needed());
+    let (offered, answered) = negotiate(&mut callee, &mut caller);
+    assert_eq!((offered.stopped, answered.stopped.len()), (vec![theirs], 1));
+    assert_eq!(offered.negotiated.unwrap().media.len(), 2);
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! What packets go over: W3C's `RTCDtlsTransport` and `RTCIceTransport`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rtcast_proto::connection::{DtlsTransportState, IceGatheringState};
+use rtcast_proto::ice::{IceTransportState, SelectedPair};
+
+use super::PeerConnection;
+use super::shared::Shared;
+
+/// The DTLS association of a connection: W3C's `RTCDtlsTransport`. There is one, for everything is bundled.
+///
+/// Cheap to clone; shows the state as it stands. Its changes come as
+/// [`DtlsTransportStateChange`](super::PeerConnectionEvent::DtlsTransportStateChange).
+#[derive(Clone)]
+pub struct DtlsTransport {
+    shared: Arc<Shared>,
+}
+
+impl DtlsTransport {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared) }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> DtlsTransportState {
+        self.shared.snapshot().dtls
+    }
+
+    /// Why it failed, if it did.
+    pub fn error(&self) -> Option<String> {
+        self.shared.snapshot().failure.clone()
+    }
+
+    /// The peer's certificate in DER, once it has proven to be the announced one; empty before that.
+    pub fn remote_certificates(&self) -> Vec<Vec<u8>> {
+        self.shared.snapshot().remote_certificate.iter().map(|der| der.to_vec()).collect()
+    }
+
+    /// The transport below it.
+    pub fn ice_transport(&self) -> IceTransport {
+        IceTransport { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// The ICE agent of a connection: W3C's `RTCIceTransport`.
+///
+/// Cheap to clone; shows the state as it stands.
+#[derive(Clone)]
+pub struct IceTransport {
+    shared: Arc<Shared>,
+}
+
+impl IceTransport {
+    /// Where it stands.
+    pub fn state(&self) -> IceTransportState {
+        self.shared.snapshot().ice
+    }
+
+    /// Whether all our candidates are known.
+    pub fn gathering_state(&self) -> IceGatheringState {
+        self.shared.snapshot().gathering
+    }
+
+    /// The addresses that packets take, once there are any.
+    pub fn selected_candidate_pair(&self) -> Option<SelectedPair> {
+        self.shared.snapshot().selected_pair
+    }
+
+    /// The component: `rtp`, which carries RTCP as well.
+    pub const fn component(&self) -> &'static str {
+        "rtp"
+    }
+}
+
+impl PeerConnection {
+    /// The DTLS transport, once a description was set; `None` before that.
+    pub fn dtls_transport(&self) -> Option<DtlsTransport> {
+        let snapshot = self.inner.shared.snapshot();
+        let begun = snapshot.local.is_some() || snapshot.remote.is_some();
+        drop(snapshot);
+        begun.then(|| DtlsTransport::new(&self.inner.shared))
+    }
+}
+
+impl fmt::Debug for DtlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DtlsTransport").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for IceTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceTransport").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
