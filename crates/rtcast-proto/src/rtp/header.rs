@@ -37,7 +37,7 @@ pub struct RtpPacket<'a> {
     /// The stream.
     pub ssrc: Ssrc,
     /// The contributing sources, four bytes each.
-    csrc: &'a [u8],
+    pub csrc: &'a [u8],
     /// The profile of the extension block and its bytes, if there is one.
     pub extension: Option<(u16, &'a [u8])>,
     /// The payload without padding.
