@@ -111,8 +111,8 @@ pub struct DataChannelStats {
 
 /// The channels of one connection, driven without I/O.
 ///
-/// Channels may be made before there is an association; [`start`](Self::start) makes that, once it was negotiated, and
-/// [`connect`](Self::connect) opens it, once DTLS is connected.
+/// Channels may be made before there is an association; `start` makes that, once it was negotiated, and
+/// `connect` opens it, once DTLS is connected.
 pub struct DataChannels {
     pub(super) association: Option<Box<dyn SctpAssociation>>,
     pub(super) channels: HashMap<DataChannelId, Channel>,

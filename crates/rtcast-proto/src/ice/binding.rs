@@ -129,7 +129,7 @@ fn request(transaction: &[u8; 12]) -> Vec<u8> {
     message
 }
 
-/// The byte that [`Bindings::ask`] was given for its owner, if this is an answer to a question of ours: by it, whoever
+/// The byte that `Bindings::ask` was given for its owner, if this is an answer to a question of ours: by it, whoever
 /// owns a shared socket finds the thread, and by the whole transaction the connection.
 pub fn binding_owner(datagram: &[u8]) -> Option<u8> {
     // A success or error response to a binding request, the magic cookie, and our prefix.
