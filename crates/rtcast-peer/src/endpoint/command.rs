@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(super) struct Mailbox {
     index: usize,
     waker: Waker,
     queue: Mutex<Queue>,
+    /// Whether frames wait, so that the shard need not take the lock to know.
+    frames_wait: AtomicBool,
     load: AtomicUsize,
     /// How long the frame that was sent last had waited, in microseconds.
     lag: AtomicU64,
@@ -64,7 +66,8 @@ pub(super) struct Mailbox {
 #[derive(Default)]
 struct Queue {
     commands: VecDeque<Command>,
-    frames: usize,
+    /// Frames and the ends of broadcasts, which overtake all other work.
+    frames: VecDeque<Command>,
     datagrams: usize,
     stopped: bool,
 }
@@ -77,6 +80,7 @@ impl ShardHandle {
                 index,
                 waker,
                 queue,
+                frames_wait: AtomicBool::new(false),
                 load: AtomicUsize::new(0),
                 lag: AtomicU64::new(0),
                 counters,
@@ -153,12 +157,18 @@ impl ShardHandle {
         self.inner.load.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes everything that waits into `commands`.
+    /// Takes everything that waits into `commands`, but for frames.
     pub(super) fn take(&self, commands: &mut VecDeque<Command>) {
         let mut queue = self.inner.lock();
-        queue.frames = 0;
         queue.datagrams = 0;
         std::mem::swap(&mut queue.commands, commands);
+    }
+
+    /// Appends the frames that wait to `frames`, and the ends of broadcasts. Costs next to nothing if there are none.
+    pub(super) fn take_frames(&self, frames: &mut VecDeque<Command>) {
+        if self.inner.frames_wait.load(Ordering::Relaxed) && self.inner.frames_wait.swap(false, Ordering::Acquire) {
+            frames.append(&mut self.inner.lock().frames);
+        }
     }
 
     /// Refuses everything from now on.
@@ -166,6 +176,7 @@ impl ShardHandle {
         let mut queue = self.inner.lock();
         queue.stopped = true;
         queue.commands.clear();
+        queue.frames.clear();
     }
 }
 
@@ -186,20 +197,29 @@ impl Mailbox {
             if queue.stopped {
                 return false;
             }
+            // Each of the two queues is taken by itself, so each wakes the thread when it is no longer empty.
+            let (no_command, no_frame) = (queue.commands.is_empty(), queue.frames.is_empty());
             match &command {
-                Command::Frame { .. } if queue.frames >= MAX_WAITING_FRAMES => {
+                Command::Frame { .. } if queue.frames.len() >= MAX_WAITING_FRAMES => {
                     self.counters.frames_dropped(1, Instant::now());
                     return true;
                 }
-                Command::Datagram { .. } | Command::Detoured { .. } if queue.datagrams >= MAX_WAITING_DATAGRAMS => {
-                    return true;
+                Command::Frame { .. } | Command::BroadcastEnded { .. } => {
+                    queue.frames.push_back(command);
+                    self.frames_wait.store(true, Ordering::Release);
+                    no_frame
                 }
-                Command::Frame { .. } => queue.frames += 1,
-                Command::Datagram { .. } | Command::Detoured { .. } => queue.datagrams += 1,
-                _ => {}
+                Command::Datagram { .. } if queue.datagrams >= MAX_WAITING_DATAGRAMS => return true,
+                Command::Datagram { .. } => {
+                    queue.datagrams += 1;
+                    queue.commands.push_back(command);
+                    no_command
+                }
+                _ => {
+                    queue.commands.push_back(command);
+                    no_command
+                }
             }
-            queue.commands.push_back(command);
-            queue.commands.len() == 1
         };
         if wake {
             // The thread that waits is the only one that could have closed the poll, and it has not.

@@ -102,6 +102,8 @@ pub(super) struct Shard {
     timers: TimerWheel,
     fired: Vec<ConnectionId>,
     dirty: Vec<ConnectionId>,
+    /// Frames that were taken and not sent yet.
+    frames: VecDeque<Command>,
     /// Who is served first changes with every frame, so that no viewer is always the last.
     turn: usize,
     /// Connections that may be asking STUN servers.
@@ -138,6 +140,7 @@ impl Shard {
             timers: TimerWheel::new(Instant::now()),
             fired: Vec::new(),
             dirty: Vec::new(),
+            frames: VecDeque::new(),
             turn: 0,
             gathering: Vec::new(),
             batch: TransmitBatch::default(),
@@ -161,8 +164,10 @@ impl Shard {
                 break;
             }
             self.handle.take(&mut commands);
-            while let Some(command) = self.next_command(&mut commands) {
+            self.serve_frames();
+            while let Some(command) = commands.pop_front() {
                 self.handle_command(command);
+                self.serve_frames();
             }
             for event in &events {
                 self.receive(event.token(), &mut received, peers);
@@ -174,13 +179,26 @@ impl Shard {
         self.shut_down();
     }
 
-    fn next_command(&self, commands: &mut VecDeque<Command>) -> Option<Command> {
+    /// Sends the frames that wait. Called between any two pieces of other work, however many there are: the handshakes of
+    /// a crowd that joins must not delay those who watch.
+    fn serve_frames(&mut self) {
+        self.handle.take_frames(&mut self.frames);
+        if self.frames.is_empty() {
+            return;
+        }
+        while let Some(command) = self.next_frame() {
+            self.handle_command(command);
+        }
+        self.flush();
+    }
+
+    fn next_frame(&mut self) -> Option<Command> {
         let now = Instant::now();
-        if overload::is_late(commands, now) {
-            let dropped = overload::shed(commands, now);
+        if overload::is_late(&self.frames, now) {
+            let dropped = overload::shed(&mut self.frames, now);
             self.counters.frames_dropped(dropped, now);
         }
-        commands.pop_front()
+        self.frames.pop_front()
     }
 
     fn handle_command(&mut self, command: Command) {
@@ -308,6 +326,7 @@ impl Shard {
                     }
                     _ => self.handle_datagram(now, remote, local, datagram),
                 }
+                self.serve_frames();
             });
         }
         // More is waiting; the poll reports only changes, so it is asked to report once more.
@@ -387,6 +406,7 @@ impl Shard {
     /// Lets every connection that was touched send, tell and set its timer.
     fn settle(&mut self) {
         while let Some(id) = self.dirty.pop() {
+            self.serve_frames();
             let now = Instant::now();
             let Some(entry) = self.connections.get_mut(&id) else { continue };
             entry.dirty = false;
@@ -451,6 +471,7 @@ impl Shard {
         self.timers.fire(now, &mut fired);
         for id in fired.drain(..) {
             self.with(id, |entry| entry.connection.handle_timeout(now));
+            self.serve_frames();
         }
         self.fired = fired;
     }
