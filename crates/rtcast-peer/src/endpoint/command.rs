@@ -164,9 +164,14 @@ impl ShardHandle {
         std::mem::swap(&mut queue.commands, commands);
     }
 
+    /// Whether frames wait, or the end of a broadcast. Costs next to nothing.
+    pub(super) fn frames_wait(&self) -> bool {
+        self.inner.frames_wait.load(Ordering::Relaxed)
+    }
+
     /// Appends the frames that wait to `frames`, and the ends of broadcasts. Costs next to nothing if there are none.
     pub(super) fn take_frames(&self, frames: &mut VecDeque<Command>) {
-        if self.inner.frames_wait.load(Ordering::Relaxed) && self.inner.frames_wait.swap(false, Ordering::Acquire) {
+        if self.frames_wait() && self.inner.frames_wait.swap(false, Ordering::Acquire) {
             frames.append(&mut self.inner.lock().frames);
         }
     }

@@ -19,6 +19,35 @@ pub(super) const MAX_LAG: Duration = Duration::from_millis(250);
 /// How old the newest keyframe may be for what follows it to be sent all the same.
 const MAX_KEYFRAME_LAG: Duration = Duration::from_millis(500);
 
+/// The longest that other work keeps frames waiting for the sake of its share.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
+
+/// Shares a shard's time between frames, which overtake all other work, and that work.
+///
+/// After frames have been sent, everything else gets a quarter of the time that they took before the next may overtake it.
+/// So a shard whose frames fill all its time still answers consent checks, handshakes and reports.
+pub(super) struct Share {
+    served_at: Instant,
+    pause: Duration,
+}
+
+impl Share {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { served_at: now, pause: Duration::ZERO }
+    }
+
+    /// Whether frames may overtake other work.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.served_at) >= self.pause
+    }
+
+    /// Frames have been sent between two points in time.
+    pub(super) fn served(&mut self, from: Instant, until: Instant) {
+        self.served_at = until;
+        self.pause = (until.saturating_duration_since(from) / 4).min(MAX_PAUSE);
+    }
+}
+
 /// Whether the next command is a frame that has waited too long.
 pub(super) fn is_late(commands: &VecDeque<Command>, now: Instant) -> bool {
     matches!(commands.front(), Some(Command::Frame { queued_at, .. }) if lag(*queued_at, now) > MAX_LAG)
@@ -61,6 +90,22 @@ mod tests {
     use crate::broadcast::Broadcast;
     use rtcast_proto::{Codec, PacketizedFrame, RtpCodec};
     use std::sync::Arc;
+
+    #[test]
+    fn other_work_gets_its_share() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut share = Share::new(start);
+        assert!(share.is_due(start));
+
+        share.served(start, at(40));
+        assert!(!share.is_due(at(49)), "a quarter of 40 ms has not passed");
+        assert!(share.is_due(at(50)));
+
+        share.served(at(50), at(1050));
+        assert!(!share.is_due(at(1069)));
+        assert!(share.is_due(at(1070)), "frames do not wait for a quarter of a second");
+    }
 
     struct Queue {
         start: Instant,

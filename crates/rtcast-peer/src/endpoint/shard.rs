@@ -20,7 +20,7 @@ use tracing::{debug, error, warn};
 use super::Counters;
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
 use super::detour::Detours;
-use super::overload;
+use super::overload::{self, Share};
 use super::routes::Routes;
 use super::sockets::Sockets;
 use super::subscription::Subscription;
@@ -104,6 +104,7 @@ pub(super) struct Shard {
     dirty: Vec<ConnectionId>,
     /// Frames that were taken and not sent yet.
     frames: VecDeque<Command>,
+    share: Share,
     /// Who is served first changes with every frame, so that no viewer is always the last.
     turn: usize,
     /// Connections that may be asking STUN servers.
@@ -141,6 +142,7 @@ impl Shard {
             fired: Vec::new(),
             dirty: Vec::new(),
             frames: VecDeque::new(),
+            share: Share::new(Instant::now()),
             turn: 0,
             gathering: Vec::new(),
             batch: TransmitBatch::default(),
@@ -167,7 +169,7 @@ impl Shard {
             self.serve_frames();
             while let Some(command) = commands.pop_front() {
                 self.handle_command(command);
-                self.serve_frames();
+                self.let_frames_overtake();
             }
             for event in &events {
                 self.receive(event.token(), &mut received, peers);
@@ -179,17 +181,26 @@ impl Shard {
         self.shut_down();
     }
 
-    /// Sends the frames that wait. Called between any two pieces of other work, however many there are: the handshakes of
-    /// a crowd that joins must not delay those who watch.
+    /// Sends the frames that wait.
     fn serve_frames(&mut self) {
         self.handle.take_frames(&mut self.frames);
         if self.frames.is_empty() {
             return;
         }
+        let from = Instant::now();
         while let Some(command) = self.next_frame() {
             self.handle_command(command);
         }
         self.flush();
+        self.share.served(from, Instant::now());
+    }
+
+    /// Sends the frames that wait, unless other work has still to get its share. Called between any two pieces of it,
+    /// however many there are: the handshakes of a crowd that joins must not delay those who watch.
+    fn let_frames_overtake(&mut self) {
+        if self.handle.frames_wait() && self.share.is_due(Instant::now()) {
+            self.serve_frames();
+        }
     }
 
     fn next_frame(&mut self) -> Option<Command> {
@@ -326,7 +337,7 @@ impl Shard {
                     }
                     _ => self.handle_datagram(now, remote, local, datagram),
                 }
-                self.serve_frames();
+                self.let_frames_overtake();
             });
         }
         // More is waiting; the poll reports only changes, so it is asked to report once more.
@@ -406,7 +417,7 @@ impl Shard {
     /// Lets every connection that was touched send, tell and set its timer.
     fn settle(&mut self) {
         while let Some(id) = self.dirty.pop() {
-            self.serve_frames();
+            self.let_frames_overtake();
             let now = Instant::now();
             let Some(entry) = self.connections.get_mut(&id) else { continue };
             entry.dirty = false;
@@ -471,7 +482,7 @@ impl Shard {
         self.timers.fire(now, &mut fired);
         for id in fired.drain(..) {
             self.with(id, |entry| entry.connection.handle_timeout(now));
-            self.serve_frames();
+            self.let_frames_overtake();
         }
         self.fired = fired;
     }

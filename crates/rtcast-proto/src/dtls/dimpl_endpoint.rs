@@ -1,6 +1,6 @@
 //! The endpoint built on the `dimpl` crate.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use dimpl::{Config, Dtls, Output, ProtocolVersion, SecurityError};
@@ -34,15 +34,7 @@ impl DimplEndpoint {
         certificate: &Certificate,
         now: Instant,
     ) -> Result<Self, DtlsError> {
-        // ICE has proven that the peer owns its address, so the server's cookie would only cost a round trip.
-        let config = Config::builder()
-            .mtu(MTU)
-            .use_server_cookie(false)
-            .flight_start_rto(FIRST_RETRANSMISSION)
-            .flight_retries(RETRANSMISSIONS)
-            .build()
-            .map_err(|error| failed(&error))?;
-        let (config, certificate) = (Arc::new(config), certificate.dimpl());
+        let (config, certificate) = (config()?, certificate.dimpl());
         let mut dtls = match version {
             DtlsVersion::Auto => Dtls::new_auto(config, certificate, now),
             DtlsVersion::V1_2 => Dtls::new_12(config, certificate, now),
@@ -94,6 +86,24 @@ impl DtlsEndpoint for DimplEndpoint {
             _ => return None,
         })
     }
+}
+
+/// The configuration that all endpoints share: to build one, the library tries its cryptography on every curve, which takes
+/// more time than a handshake.
+fn config() -> Result<Arc<Config>, DtlsError> {
+    static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    // ICE has proven that the peer owns its address, so the server's cookie would only cost a round trip.
+    let config = Config::builder()
+        .mtu(MTU)
+        .use_server_cookie(false)
+        .flight_start_rto(FIRST_RETRANSMISSION)
+        .flight_retries(RETRANSMISSIONS)
+        .build()
+        .map_err(|error| failed(&error))?;
+    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
 }
 
 const fn srtp_profile(profile: dimpl::SrtpProfile) -> Option<SrtpProfile> {
