@@ -134,7 +134,7 @@ impl Pair {
             let mut connection = Connection::new(ConnectionConfig {
                 certificate: certificate.unwrap_or_else(|| Certificate::generate().expect("the system has randomness")),
                 dtls_version,
-                jsep: jsep.clone(),
+                jsep: Arc::new(jsep.clone()),
                 username_prefix: String::new(),
                 seed: bytes,
                 clock: WallClock { instant: now, ntp_time: 0xe000_0000_0000_0000 },

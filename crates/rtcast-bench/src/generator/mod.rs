@@ -75,6 +75,7 @@ pub(crate) struct Generator {
     config: GeneratorConfig,
     client: Client,
     certificate: Certificate,
+    jsep: Arc<JsepConfig>,
     clock: WallClock,
     totals: Arc<Totals>,
     workers: Vec<WorkerHandle>,
@@ -107,6 +108,7 @@ impl Generator {
         let mut generator = Self {
             client: Client::builder().pool_max_idle_per_host(16).build().map_err(io::Error::other)?,
             certificate,
+            jsep: Arc::default(),
             clock,
             totals,
             workers: Vec::new(),
@@ -153,7 +155,7 @@ impl Generator {
         let mut connection = Connection::new(ConnectionConfig {
             certificate: self.certificate.clone(),
             dtls_version: DtlsVersion::V1_2,
-            jsep: JsepConfig::default(),
+            jsep: Arc::clone(&self.jsep),
             username_prefix: String::new(),
             seed: seed()?,
             clock: self.clock,

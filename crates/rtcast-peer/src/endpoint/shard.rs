@@ -374,17 +374,27 @@ impl Shard {
     }
 
     fn deliver(&mut self, now: Instant, id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
-        self.with(id, |entry| {
-            entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents });
+        self.with_settling(id, |entry| {
+            entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents })
         });
     }
 
-    /// Runs work on a connection and marks it to be settled. Should the work panic, its connection is dropped without
-    /// another word, and those of all other viewers go on.
+    /// Runs work on a connection and marks it to be settled.
     fn with(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry)) {
+        self.with_settling(id, |entry| {
+            work(entry);
+            true
+        });
+    }
+
+    /// Runs work on a connection and marks it to be settled, if the work says so. Should it panic, its connection is
+    /// dropped without another word, and those of all other viewers go on.
+    fn with_settling(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry) -> bool) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
-        if catch_unwind(AssertUnwindSafe(|| work(entry))).is_ok() {
-            self.mark(id);
+        if let Ok(settle) = catch_unwind(AssertUnwindSafe(|| work(entry))) {
+            if settle {
+                self.mark(id);
+            }
             return;
         }
         error!(connection = id.0, "a connection broke off by a defect in the program and is dropped");

@@ -1,14 +1,15 @@
 //! Events, as a stream and as callbacks.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use rtcast_proto::connection::{DtlsTransportState, IceCandidateError, IceGatheringState, PeerConnectionState};
 use rtcast_proto::ice::IceTransportState;
 use rtcast_proto::{IceCandidate, SignalingState};
-use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::listeners::Listener;
 use super::{PeerConnection, RemoteTrack, RtpTransceiver};
 use crate::data_channel::DataChannel;
 
@@ -49,36 +50,24 @@ pub struct TrackEvent {
     pub transceiver: RtpTransceiver,
 }
 
-/// The events of a connection from the moment it was asked for; ends with the connection. A reader that lags far behind
-/// loses the oldest.
+/// The events of a connection from the moment it was asked for; ends with the connection. A reader that lags thousands of
+/// events behind loses the oldest.
 pub struct EventStream {
-    next: Pin<Box<dyn Future<Output = NextEvent> + Send>>,
+    listener: Arc<Listener>,
 }
 
-type Receiver = broadcast::Receiver<PeerConnectionEvent>;
-
-/// An event, and the receiver to await the following one with.
-type NextEvent = (Option<PeerConnectionEvent>, Option<Receiver>);
-
 impl EventStream {
-    fn new(receiver: Option<Receiver>) -> Self {
-        Self { next: Box::pin(next_event(receiver)) }
-    }
-
     /// The next event; `None` after the end of the connection.
     pub async fn recv(&mut self) -> Option<PeerConnectionEvent> {
-        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+        std::future::poll_fn(|context| self.listener.poll_next(context)).await
     }
 }
 
 impl Stream for EventStream {
     type Item = PeerConnectionEvent;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PeerConnectionEvent>> {
-        self.next.as_mut().poll(context).map(|(event, receiver)| {
-            self.next = Box::pin(next_event(receiver));
-            event
-        })
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PeerConnectionEvent>> {
+        self.listener.poll_next(context)
     }
 }
 
@@ -88,21 +77,10 @@ impl std::fmt::Debug for EventStream {
     }
 }
 
-async fn next_event(receiver: Option<Receiver>) -> NextEvent {
-    let Some(mut receiver) = receiver else { return (None, None) };
-    loop {
-        match receiver.recv().await {
-            Ok(event) => return (Some(event), Some(receiver)),
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return (None, None),
-        }
-    }
-}
-
 impl PeerConnection {
     /// The events from now on.
     pub fn events(&self) -> EventStream {
-        EventStream::new(self.inner.shared.subscribe())
+        EventStream { listener: self.inner.shared.listen() }
     }
 
     /// Calls `callback` for every track that the peer sends from now on. The callback runs on a task that ends with the

@@ -4,6 +4,7 @@ mod capabilities;
 mod configuration;
 mod events;
 mod handle;
+mod listeners;
 mod negotiation;
 mod receiver;
 mod remote_track;
@@ -16,7 +17,7 @@ mod transports;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use rtcast_proto::JsepConfig;
@@ -137,7 +138,7 @@ impl PeerConnection {
                 None => endpoint.certificate().clone(),
             },
             dtls_version: endpoint.dtls_version(),
-            jsep: configuration.jsep.unwrap_or_else(|| JsepConfig::default().with_data_channels()),
+            jsep: configuration.jsep.map_or_else(default_jsep, Arc::new),
             username_prefix: shard.username_prefix(),
             seed: random::seed(),
             clock: endpoint.clock(),
@@ -270,6 +271,12 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shard.call(self.id, Box::new(|entry, now| entry.connection.close(now)));
     }
+}
+
+/// What all connections can do that were not told otherwise; they share it.
+fn default_jsep() -> Arc<JsepConfig> {
+    static CONFIG: OnceLock<Arc<JsepConfig>> = OnceLock::new();
+    Arc::clone(CONFIG.get_or_init(|| Arc::new(JsepConfig::default().with_data_channels())))
 }
 
 #[cfg(test)]

@@ -9,19 +9,16 @@ use rtcast_proto::connection::{
 use rtcast_proto::ice::{IceTransportState, SelectedPair};
 use rtcast_proto::jsep::{Transceiver, TransceiverId};
 use rtcast_proto::{MediaKind, SessionDescription, SignalingState};
-use tokio::sync::broadcast;
 
 use super::Inner;
 use super::events::{PeerConnectionEvent, TrackEvent};
 use super::handle::Handle;
+use super::listeners::{Listener, Listeners};
 use super::remote_track::{FrameQueue, RemoteTrack};
 use super::transceiver::RtpTransceiver;
 use crate::data_channel::ConnectionData;
 use crate::endpoint::{ConnectionId, ShardHandle};
 use crate::track::MediaStreamTrack;
-
-/// Events that a listener may lag behind before it loses the oldest.
-const EVENT_CAPACITY: usize = 32;
 
 /// The state that the getters read, renewed by the shard.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +46,7 @@ pub(super) struct Snapshot {
 /// The meeting point of a connection's handles and its shard.
 pub(crate) struct Shared {
     snapshot: Mutex<Snapshot>,
-    events: Mutex<Option<broadcast::Sender<PeerConnectionEvent>>>,
+    listeners: Mutex<Listeners>,
     tracks: Mutex<HashMap<TransceiverId, Arc<FrameQueue>>>,
     data: Arc<ConnectionData>,
     origin: (ShardHandle, ConnectionId),
@@ -64,7 +61,7 @@ impl Shared {
             data: Arc::default(),
             origin: (shard, id),
             snapshot: Mutex::default(),
-            events: Mutex::new(Some(broadcast::Sender::new(EVENT_CAPACITY))),
+            listeners: Mutex::default(),
             tracks: Mutex::default(),
             sender_tracks: Mutex::default(),
             connection: OnceLock::new(),
@@ -116,9 +113,9 @@ impl Shared {
         lock(&self.snapshot)
     }
 
-    /// A receiver of the events from now on; `None` after the end.
-    pub(super) fn subscribe(&self) -> Option<broadcast::Receiver<PeerConnectionEvent>> {
-        lock(&self.events).as_ref().map(broadcast::Sender::subscribe)
+    /// Somebody who hears of the events from now on.
+    pub(super) fn listen(&self) -> Arc<Listener> {
+        lock(&self.listeners).add()
     }
 
     /// Renews the states; descriptions and transceivers only when something about them changed.
@@ -207,10 +204,7 @@ impl Shared {
             }
             _ => return,
         };
-        if let Some(events) = &*lock(&self.events) {
-            // Nobody need listen.
-            let _ = events.send(event);
-        }
+        lock(&self.listeners).tell(&event);
     }
 
     /// The connection is gone: streams of events and of frames end.
@@ -223,7 +217,7 @@ impl Shared {
             snapshot.dtls = DtlsTransportState::Closed;
             snapshot.transceivers.clear();
         }
-        lock(&self.events).take();
+        lock(&self.listeners).end();
         self.data.ended();
         for (_, queue) in lock(&self.tracks).drain() {
             queue.close(false);

@@ -83,7 +83,7 @@ impl Connection {
             }
             // RFC 8841 §9.4: whoever rejects the m-line ends the association.
             None if self.transport.data.state().is_some() => {
-                self.transport.end_data(now, Some("the data channels were rejected by a new description"));
+                self.transport.reject_data(now, "the data channels were rejected by a new description");
             }
             None => {}
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::{Connection, ConnectionEvent, REPORT_INTERVAL, SenderSlot};
+use super::{Connection, ConnectionEvent, REPORT_INTERVAL, RESTING_REPORT_INTERVAL, SenderSlot};
 use crate::jsep::TransceiverId;
 use crate::rtcp::{ReportBlock, RtcpPacket, packets};
 use crate::types::Ssrc;
@@ -74,7 +74,8 @@ impl Connection {
         if self.transport.media_pair().is_none() || self.closing {
             return;
         }
-        self.next_report = Some(now + REPORT_INTERVAL);
+        let rests = self.receivers.is_empty() && self.senders.iter().all(|slot| slot.sender.rests());
+        self.next_report = Some(now + if rests { RESTING_REPORT_INTERVAL } else { REPORT_INTERVAL });
         let ntp_time = self.clock.ntp_time(now);
         let blocks: Vec<ReportBlock> =
             self.receivers.iter_mut().flat_map(|receiver| receiver.report_blocks(now)).collect();

@@ -72,6 +72,9 @@ const PACER_BYTES_PER_SECOND: u64 = 12_500_000;
 /// Time between reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often we report while we neither send nor receive. RFC 3550 §6.2: five seconds is the least that it recommends.
+const RESTING_REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The relation of the process's clock to the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
@@ -98,7 +101,7 @@ pub struct ConnectionConfig {
     /// The versions of DTLS to speak.
     pub dtls_version: DtlsVersion,
     /// The codecs and header extensions.
-    pub jsep: JsepConfig,
+    pub jsep: Arc<JsepConfig>,
     /// How our ICE username fragment begins, by which whoever owns the socket finds the connection.
     pub username_prefix: String,
     /// Unpredictable bytes, different for every connection.
@@ -206,7 +209,10 @@ impl Connection {
     }
 
     /// Takes a datagram. Anything may come; what is not authentic changes nothing.
-    pub fn handle_input(&mut self, now: Instant, datagram: Datagram<'_>) {
+    ///
+    /// Returns whether the other verbs have something to say for it. They have not where the peer's report only renewed
+    /// the statistics, as most of the datagrams do that a server of many viewers gets.
+    pub fn handle_input(&mut self, now: Instant, datagram: Datagram<'_>) -> bool {
         let Datagram { source, destination, contents } = datagram;
         match self.transport.handle_datagram(now, source, destination, contents) {
             Received::Nothing => {}
@@ -218,9 +224,15 @@ impl Connection {
                 if let Some(compound) = contents.get(..length) {
                     self.handle_rtcp(now, compound);
                 }
+                return !self.receivers.is_empty() || self.needs_attention(now) || self.has_work();
             }
         }
         self.after(now);
+        true
+    }
+
+    fn has_work(&self) -> bool {
+        self.senders.iter().any(|slot| slot.sender.has_work())
     }
 
     /// Tells the time, when [`poll_timeout`](Self::poll_timeout) asked for it.
@@ -274,7 +286,13 @@ impl Connection {
                 break;
             }
         }
-        self.pacer.consume(available - budget);
+        if budget < available {
+            self.pacer.consume(available - budget);
+            if self.next_report.is_some_and(|at| at > now + REPORT_INTERVAL) {
+                // The rest is over.
+                self.next_report = Some(now);
+            }
+        }
         match outcome {
             Stopped::Done => true,
             Stopped::BatchFull => false,
@@ -287,7 +305,12 @@ impl Connection {
 
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<ConnectionEvent> {
-        self.events.pop_front().or_else(|| self.transport.data.poll_event().map(ConnectionEvent::DataChannel))
+        let event = self.events.pop_front();
+        if event.is_none() && self.receivers.is_empty() {
+            // Who only sends has events seldom, and may be one of thousands.
+            self.events = VecDeque::new();
+        }
+        event.or_else(|| self.transport.data.poll_event().map(ConnectionEvent::DataChannel))
     }
 
     /// Queues a frame on a sender; `timestamp` is its time in ticks of the RTP clock, usually the frame's own. Ignored

@@ -194,7 +194,7 @@ impl Connection {
         sorted
     }
 
-    /// What was negotiated for a sender, `None` before that and while it may not send.
+    /// What was negotiated for a sender, without the codecs to receive; `None` before that and while it may not send.
     pub fn negotiated_sender(&self, transceiver: TransceiverId) -> Option<&NegotiatedMedia> {
         self.senders.iter().find(|slot| slot.transceiver == transceiver)?.sendable()
     }
@@ -296,7 +296,9 @@ impl Connection {
         self.transport.handle_timeout(now);
 
         for slot in &mut self.senders {
-            slot.media = negotiated.media.iter().find(|media| media.transceiver == slot.transceiver).cloned();
+            let media = negotiated.media.iter().find(|media| media.transceiver == slot.transceiver);
+            // What only the receiver needs, the receiver has.
+            slot.media = media.map(|media| NegotiatedMedia { receive_codecs: Vec::new(), ..media.clone() });
             if slot.media.as_ref().is_none_or(|media| !media.direction.sends()) {
                 slot.sender.set_encoding(None, Vec::new());
             }
@@ -336,6 +338,8 @@ impl Connection {
             let id = transceiver.id();
             if self.senders.iter().all(|slot| slot.transceiver != id) {
                 let sender = RtpSender::new(&mut self.random, transceiver.ssrc(), transceiver.rtx_ssrc());
+                // Most connections have one or two, and a slot is large.
+                self.senders.reserve_exact(1);
                 self.senders.push(SenderSlot::new(id, sender));
             }
         }

@@ -129,6 +129,8 @@ pub(super) struct RtpSender {
     octets: u32,
     stats: SenderStats,
     reports_sent: VecDeque<(u32, Instant)>,
+    /// How many packets the last report told of.
+    packets_reported: u32,
 }
 
 impl RtpSender {
@@ -155,6 +157,7 @@ impl RtpSender {
             octets: 0,
             stats: SenderStats::default(),
             reports_sent: VecDeque::new(),
+            packets_reported: 0,
         }
     }
 
@@ -236,6 +239,11 @@ impl RtpSender {
         let by_order = last.wrapping_add(rate / 1_000).wrapping_sub(timestamp as u32);
         let later = by_capture.wrapping_sub(by_order).cast_signed() >= 0;
         self.timestamp_offset = if later { by_capture } else { by_order };
+    }
+
+    /// Whether nothing was sent since the last report.
+    pub(super) const fn rests(&self) -> bool {
+        self.packets == self.packets_reported
     }
 
     pub(super) fn has_work(&self) -> bool {
@@ -367,6 +375,7 @@ impl RtpSender {
             self.reports_sent.pop_front();
         }
         self.reports_sent.push_back((info.middle_ntp(), now));
+        self.packets_reported = self.packets;
         Some(info)
     }
 

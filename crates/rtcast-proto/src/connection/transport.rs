@@ -74,8 +74,6 @@ pub(super) struct Transport {
     pub(super) data: DataChannels,
     /// The packet of SCTP that is being sent.
     packet: Vec<u8>,
-    /// Where DTLS puts what it yields.
-    scratch: Box<[u8]>,
     certificate: Certificate,
     version: DtlsVersion,
 }
@@ -90,7 +88,6 @@ impl Transport {
         Self {
             data,
             packet: Vec::new(),
-            scratch: vec![0; MAX_RECORD].into_boxed_slice(),
             ice: IceTransport::new(credentials),
             bindings: Bindings::default(),
             dtls: None,
@@ -187,7 +184,10 @@ impl Transport {
                 {
                     self.known_remotes.push(remote);
                 }
-                self.drive_dtls(now);
+                // Once connected, DTLS waits for nothing that ICE finds out.
+                if self.dtls_state != DtlsTransportState::Connected {
+                    self.drive_dtls(now);
+                }
                 Received::Nothing
             }
             Some(20..=63) => {
@@ -213,7 +213,9 @@ impl Transport {
             requests.into_iter().for_each(|(pair, request)| self.enqueue(pair, request));
         }
         self.ice.handle_timeout(now);
-        self.drive_dtls(now);
+        if self.dtls_state != DtlsTransportState::Connected || self.dtls_timeout.is_some_and(|at| at <= now) {
+            self.drive_dtls(now);
+        }
         self.data.handle_timeout(now);
     }
 
@@ -298,8 +300,14 @@ impl Transport {
         self.dtls_timeout = None;
     }
 
+    /// Ends the data channels while the rest of the connection goes on.
+    pub(super) fn reject_data(&mut self, now: Instant, reason: &str) {
+        self.end_data(now, Some(reason));
+        self.drive_dtls(now);
+    }
+
     /// Ends the data channels; the peer is told, if that is still possible.
-    pub(super) fn end_data(&mut self, now: Instant, reason: Option<&str>) {
+    fn end_data(&mut self, now: Instant, reason: Option<&str>) {
         self.data.end(now, reason);
         if self.dtls_state == DtlsTransportState::Connected
             && let Some(dtls) = &mut self.dtls
@@ -359,11 +367,12 @@ impl Transport {
             self.fail(now, &error);
             return;
         }
+        let mut scratch = [0; MAX_RECORD];
         let mut sent = Vec::new();
         let mut closed = false;
         let mut failure = None;
         loop {
-            match dtls.poll_output(&mut self.scratch) {
+            match dtls.poll_output(&mut scratch) {
                 DtlsOutput::Packet(packet) => sent.push(packet.to_vec()),
                 DtlsOutput::ApplicationData(packet) => self.data.handle_input(now, packet),
                 DtlsOutput::Timeout(at) => {

@@ -123,13 +123,13 @@ enum Owner {
 }
 
 impl Jsep {
-    /// A connection without transceivers. The seed must be different and unpredictable for each connection.
-    pub fn new(config: JsepConfig, seed: [u8; 32]) -> Self {
+    /// A connection without transceivers; many may share a configuration. The seed must be different and unpredictable for each connection.
+    pub fn new(config: impl Into<Arc<JsepConfig>>, seed: [u8; 32]) -> Self {
         let mut entropy = Entropy::new(seed);
         Self {
             session_id: entropy.session_id(),
             cname: entropy.cname(),
-            config: Arc::new(config),
+            config: config.into(),
             entropy,
             state: SignalingState::Stable,
             session_version: 0,

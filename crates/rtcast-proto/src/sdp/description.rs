@@ -83,7 +83,7 @@ pub struct SessionDescription {
 /// The text and what it says, shared by all clones: a connection keeps several of each description.
 #[derive(Debug)]
 struct Content {
-    sdp: String,
+    sdp: Box<str>,
     session: Session,
 }
 
@@ -114,7 +114,7 @@ impl SessionDescription {
     }
 
     fn build(sdp_type: SdpType, sdp: String, session: Session) -> Self {
-        Self { sdp_type, content: Arc::new(Content { sdp, session }) }
+        Self { sdp_type, content: Arc::new(Content { sdp: sdp.into_boxed_str(), session }) }
     }
 
     /// Reads `{"type": "offer", "sdp": "v=0…"}`, as `JSON.stringify` of a browser's description gives it.

@@ -196,6 +196,10 @@ impl Media {
         }
         media.payload_formats = formats.assemble();
         media.inherit(transport, inherited);
+        // A description is kept as long as its connection.
+        media.extensions.shrink_to_fit();
+        media.candidates.shrink_to_fit();
+        media.ssrcs.shrink_to_fit();
         Ok(media)
     }
 
@@ -456,7 +460,7 @@ struct Formats {
 
 impl Formats {
     fn assemble(self) -> Vec<PayloadFormat> {
-        let mut formats: Vec<PayloadFormat> = Vec::new();
+        let mut formats: Vec<PayloadFormat> = Vec::with_capacity(self.order.len());
         for payload_type in self.order {
             if formats.iter().any(|known| known.payload_type == payload_type) {
                 continue;
@@ -471,6 +475,7 @@ impl Formats {
                     format.feedback.push(kind.clone());
                 }
             }
+            format.feedback.shrink_to_fit();
             formats.push(format);
         }
         formats

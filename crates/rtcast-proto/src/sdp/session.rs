@@ -75,6 +75,7 @@ impl Session {
                 _ => inherited.attribute(line, name, value)?,
             }
         }
+        session.media.reserve_exact(parsed.session().medias.len());
         for (media, section) in parsed.session().medias.iter().zip(sections.get(1..).unwrap_or_default()) {
             let mut media = Media::parse(media, parsed.session().connection.as_ref(), section, &inherited)?;
             media.extmap_allow_mixed |= session.extmap_allow_mixed;
