@@ -182,6 +182,12 @@ pub fn rtp_header(data: &[u8]) {
 pub fn rtcp_packets(data: &[u8]) {
     for packet in rtcp::packets(data).map_while(Result::ok) {
         match packet {
+            RtcpPacket::TransportFeedback(feedback) => {
+                let mut writer = RtcpWriter::default();
+                writer.transport_feedback(Ssrc(1), &feedback);
+                let again: Vec<_> = rtcp::packets(writer.bytes()).collect();
+                assert_eq!(again, [Ok(RtcpPacket::TransportFeedback(feedback))]);
+            }
             RtcpPacket::Nack { media, lost } => {
                 assert!(lost.len() <= data.len() * 17 / 4);
                 let mut writer = RtcpWriter::default();

@@ -39,6 +39,9 @@ pub struct Load {
     /// Whether the kernel may hand over a run of datagrams in one piece (UDP GRO). Without it the generator costs more,
     /// and so does a sender on the same machine that has the kernel segment. Default: yes.
     pub join_datagrams: bool,
+    /// Whether viewers offer transport-wide feedback, as browsers do: a server that takes the offer is told ten times a
+    /// second when its packets arrived. Default: yes.
+    pub transport_wide: bool,
     /// Whether each viewer has a socket of its own, even towards a server on this machine. Default: no.
     pub private_sockets: bool,
     /// The process of the server, if it runs on this machine and its cost is to be measured. Default: none.
@@ -61,6 +64,7 @@ impl Load {
             sound: true,
             threads: default_threads(),
             join_datagrams: true,
+            transport_wide: true,
             private_sockets: false,
             server: None,
             each: false,

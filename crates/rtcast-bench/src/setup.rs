@@ -88,6 +88,7 @@ pub async fn setup(load: &SetupLoad) -> Result<SetupReport, BenchError> {
         verified: 0,
         sound: true,
         join_datagrams: true,
+        transport_wide: true,
         private_sockets: false,
     });
     let generator = Arc::new(generator.map_err(BenchError::Start)?);

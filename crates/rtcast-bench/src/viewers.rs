@@ -32,6 +32,7 @@ pub async fn viewers(load: &Load) -> Result<Report, BenchError> {
         verified: load.verified,
         sound: load.sound,
         join_datagrams: load.join_datagrams,
+        transport_wide: load.transport_wide,
         private_sockets: load.private_sockets,
     });
     let generator = Arc::new(generator.map_err(BenchError::Start)?);

@@ -134,6 +134,10 @@ pub(crate) struct ViewersOptions {
     #[arg(long)]
     pub(crate) no_gro: bool,
 
+    /// Offer no feedback on the arrival of all packets (transport-cc), which browsers offer
+    #[arg(long)]
+    pub(crate) no_twcc: bool,
+
     /// Give each viewer a socket of its own, even towards a server on this machine
     #[arg(long)]
     pub(crate) private_sockets: bool,

@@ -58,6 +58,8 @@ pub(crate) struct GeneratorConfig {
     pub(crate) sound: bool,
     /// Whether the kernel may join datagrams on their way to us.
     pub(crate) join_datagrams: bool,
+    /// Whether feedback on the arrival of all packets is offered.
+    pub(crate) transport_wide: bool,
     /// Whether each viewer has a socket of its own even towards this machine.
     pub(crate) private_sockets: bool,
 }
@@ -105,10 +107,12 @@ impl Generator {
         let private = config.private_sockets || !local || !address.is_ipv4();
         let certificate = Certificate::generate().map_err(io::Error::other)?;
         let (clock, totals) = (wall_clock(), Arc::new(Totals::default()));
+        let jsep = JsepConfig::default();
+        let jsep = if config.transport_wide { jsep.with_transport_wide_feedback() } else { jsep };
         let mut generator = Self {
             client: Client::builder().pool_max_idle_per_host(16).build().map_err(io::Error::other)?,
             certificate,
-            jsep: Arc::default(),
+            jsep: Arc::new(jsep),
             clock,
             totals,
             workers: Vec::new(),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtcast_proto::connection::{Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock};
-use rtcast_proto::rtcp::{RtcpPacket, RtcpWriter, packets};
-use rtcast_proto::rtp::RtpPacket;
+use rtcast_proto::rtcp::{ArrivalLog, RtcpPacket, RtcpWriter, packets};
+use rtcast_proto::rtp::{RtpPacket, extensions};
 use rtcast_proto::srtp::SrtpError;
 use rtcast_proto::{MediaKind, PayloadType, SequenceNumber, SessionDescription, Ssrc};
 use tokio::sync::oneshot;
@@ -28,6 +28,9 @@ const MAX_STREAMS: usize = 8;
 
 /// The least time between two looks at what is missing.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Time between two reports on the arrival of packets, as browsers have it at most bitrates.
+const ARRIVAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Every so many packets one is decrypted even where packets are not verified. SRTP counts the turns of the sequence
 /// numbers, so it must see a packet now and then.
@@ -62,6 +65,9 @@ pub(crate) struct Viewer {
     settled: bool,
     next_report: Option<Instant>,
     next_feedback: Option<Instant>,
+    /// Made with the first packet that has a number of the transport.
+    arrivals: Option<Box<ArrivalLog>>,
+    next_arrivals: Option<Instant>,
     canonical_name: Arc<str>,
     seen: Seen,
     before: Option<Box<Seen>>,
@@ -82,6 +88,8 @@ impl Viewer {
             settled: false,
             next_report: None,
             next_feedback: None,
+            arrivals: None,
+            next_arrivals: None,
             canonical_name: canonical_name.into(),
             seen: Seen::default(),
             before: None,
@@ -137,6 +145,11 @@ impl Viewer {
             return false;
         };
         let (ssrc, header_length) = (header.ssrc, header.header_length);
+        let number = self.formats.transport_wide().and_then(|id| {
+            let (profile, block) = header.extension?;
+            let (_, value) = extensions(profile, block).find(|(extension, _)| *extension == id)?;
+            value.first_chunk().map(|number| SequenceNumber(u16::from_be_bytes(*number)))
+        });
         let at = self.streams.iter().position(|stream| stream.ssrc == ssrc);
         let wants_payload = match at {
             Some(at) => self.streams[at].wants_payload(),
@@ -184,7 +197,16 @@ impl Viewer {
                     .is_some_and(|stream| stream.handle_packet(now, clock, &packet, payload_length, plain))
             }
         };
-        urgent && self.next_feedback.is_none()
+        let first_arrival = number.is_some_and(|number| self.record_arrival(now, number));
+        first_arrival || urgent && self.next_feedback.is_none()
+    }
+
+    /// Notes a packet for transport-wide feedback. Returns whether the next report is due from now on.
+    fn record_arrival(&mut self, now: Instant, number: SequenceNumber) -> bool {
+        self.arrivals.get_or_insert_with(|| Box::new(ArrivalLog::new(now))).record(now, number);
+        let first = self.next_arrivals.is_none();
+        self.next_arrivals.get_or_insert(now + ARRIVAL_INTERVAL);
+        first
     }
 
     /// RFC 4588 §4: the original sequence number stands before the original payload, and is encrypted with it.
@@ -221,7 +243,10 @@ impl Viewer {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) and [`drive`](Self::drive) next.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        [self.connection.poll_timeout(), self.next_report, self.next_feedback].into_iter().flatten().min()
+        [self.connection.poll_timeout(), self.next_report, self.next_feedback, self.next_arrivals]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due and writes what is to be sent. Returns `false` if the batch is full: then this is called again
@@ -279,6 +304,15 @@ impl Viewer {
                 stream.write_feedback(now, rtcp);
             }
         }
+        if self.next_arrivals.is_some_and(|at| at <= now)
+            && let Some(arrivals) = &mut self.arrivals
+        {
+            let media = self.streams.first().map_or(OWN_SSRC, |stream| stream.ssrc);
+            while let Some(feedback) = arrivals.report(media) {
+                rtcp.transport_feedback(OWN_SSRC, &feedback);
+            }
+            self.next_arrivals = None;
+        }
         let due = self.streams.iter().filter_map(Stream::poll_timeout).min();
         self.next_feedback = due.map(|at| at.max(now + FEEDBACK_INTERVAL));
         if !report && rtcp.bytes().len() == without_feedback {
@@ -332,6 +366,7 @@ impl Viewer {
         self.connection.close(now);
         self.next_report = None;
         self.next_feedback = None;
+        self.next_arrivals = None;
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {

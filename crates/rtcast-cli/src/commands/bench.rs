@@ -30,6 +30,7 @@ async fn viewers(options: ViewersOptions) -> Result<(), Failure> {
     load.sound = !options.no_sound;
     load.threads = target.threads.map_or(load.threads, |threads| threads as usize);
     load.join_datagrams = !options.no_gro;
+    load.transport_wide = !options.no_twcc;
     load.private_sockets = options.private_sockets;
     load.server = target.server_pid;
     load.each = options.each;

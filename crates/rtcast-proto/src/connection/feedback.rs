@@ -49,7 +49,8 @@ impl Connection {
                     }
                 }
             }
-            RtcpPacket::SourceDescription { .. } | RtcpPacket::Other { .. } => {}
+            // Nothing reckons with arrival times yet.
+            RtcpPacket::TransportFeedback(_) | RtcpPacket::SourceDescription { .. } | RtcpPacket::Other { .. } => {}
         }
     }
 

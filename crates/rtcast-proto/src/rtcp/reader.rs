@@ -1,9 +1,10 @@
 //! Reading compound packets.
 
 use super::report::{ReportBlock, SenderInfo};
+use super::transport_feedback::TransportFeedback;
 use super::{
     APPLICATION_LAYER, FULL_INTRA, GENERIC_NACK, GOODBYE, PAYLOAD_FEEDBACK, PICTURE_LOSS, RECEIVER_REPORT,
-    SENDER_REPORT, SOURCE_DESCRIPTION, TRANSPORT_FEEDBACK,
+    SENDER_REPORT, SOURCE_DESCRIPTION, TRANSPORT_FEEDBACK, TRANSPORT_WIDE,
 };
 use crate::types::{Bitrate, Ssrc};
 
@@ -76,6 +77,8 @@ pub enum RtcpPacket {
         /// The streams.
         ssrcs: Vec<Ssrc>,
     },
+    /// When the packets of the transport arrived (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    TransportFeedback(TransportFeedback),
     /// A packet of another type.
     Other {
         /// Its packet type.
@@ -148,6 +151,11 @@ fn read_body(packet_type: u8, count: u8, mut body: &[u8]) -> Option<RtcpPacket> 
                 lost.extend((0..16).filter(|bit| word & 1 << bit != 0).map(|bit| first.wrapping_add(bit + 1)));
             }
             RtcpPacket::Nack { media, lost }
+        }
+        (TRANSPORT_FEEDBACK, TRANSPORT_WIDE) => {
+            let _sender = take_ssrc(body)?;
+            let media = take_ssrc(body)?;
+            RtcpPacket::TransportFeedback(TransportFeedback::read(media, body)?)
         }
         (PAYLOAD_FEEDBACK, PICTURE_LOSS) => {
             let _sender = take_ssrc(body)?;

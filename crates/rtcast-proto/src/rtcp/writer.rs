@@ -1,9 +1,10 @@
 //! Writing compound packets.
 
 use super::report::{ReportBlock, SenderInfo};
+use super::transport_feedback::TransportFeedback;
 use super::{
     APPLICATION_LAYER, FULL_INTRA, GENERIC_NACK, GOODBYE, PAYLOAD_FEEDBACK, PICTURE_LOSS, RECEIVER_REPORT,
-    SENDER_REPORT, SOURCE_DESCRIPTION, TRANSPORT_FEEDBACK,
+    SENDER_REPORT, SOURCE_DESCRIPTION, TRANSPORT_FEEDBACK, TRANSPORT_WIDE,
 };
 use crate::types::{Bitrate, Ssrc};
 
@@ -97,6 +98,15 @@ impl RtcpWriter {
                 out.extend(mask.to_be_bytes());
                 rest = tail;
             }
+        });
+    }
+
+    /// When packets arrived; of more than 65,535, the first.
+    pub fn transport_feedback(&mut self, sender: Ssrc, feedback: &TransportFeedback) {
+        self.packet(TRANSPORT_FEEDBACK, TRANSPORT_WIDE, |out| {
+            out.extend(sender.0.to_be_bytes());
+            out.extend(feedback.media.0.to_be_bytes());
+            feedback.write(out);
         });
     }
 
