@@ -47,7 +47,7 @@ test-network: ## calls through NATs and a TURN server, in network namespaces; as
 
 bench-peers: ## the same job on rtcast and its peers, as a table; ROUNDS=5 for the median of more
 	cargo build --release --package rtcast-cli
-	cd benches/peers && cargo build --release --locked --package peer-str0m
+	cd benches/peers && cargo build --release --locked --package peer-str0m --package peer-webrtc-rs
 	cd benches/peers && cargo build --release --locked --package peer-libdatachannel || echo "libdatachannel is left out"
 	test -d benches/peers/aiortc/.venv || python3 -m venv benches/peers/aiortc/.venv
 	benches/peers/aiortc/.venv/bin/pip install --quiet --requirement benches/peers/aiortc/requirements.txt

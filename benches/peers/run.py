@@ -20,8 +20,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MEDIA = os.path.join(ROOT, "benches", "media")
 PORT = 9300
-# With many at once, the HTTP server of the peers' programs leaves connections waiting for ever; with few it is rare.
-AT_ONCE = ["--at-once", "3"]
 
 
 def media(name):
@@ -38,6 +36,7 @@ def servers(options):
         "rtcast": (rtcast, f"http://127.0.0.1:{PORT}/film/whep"),
         "str0m + GSO": ([built + "str0m", media("film.h264"), str(PORT), "gso"], whep),
         "str0m": ([built + "str0m", media("film.h264"), str(PORT)], whep),
+        "webrtc-rs": ([built + "webrtc-rs", media("film.h264"), str(PORT)], whep),
         "libdatachannel": ([built + "libdatachannel", media("film.h264"), str(PORT)], whep),
         "aiortc": ([python, os.path.join(HERE, "aiortc", "server.py"), media("film.ts"), str(PORT)], whep),
     }
@@ -73,7 +72,7 @@ def measure(options, command, url, viewers, more):
     drain = subprocess.Popen(["cat"], stdin=server.stdout, stdout=subprocess.DEVNULL)
     try:
         bench = [options.rtcast, "bench", "viewers", "--url", url, "--count", str(viewers), "--seconds",
-                 str(options.seconds), "--no-sound", "--server-pid", str(server.pid), "--json", *AT_ONCE, *more]
+                 str(options.seconds), "--no-sound", "--server-pid", str(server.pid), "--json", *more]
         done = subprocess.run(bench, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=options.seconds + 180)
         if not done.stdout.strip():
             raise RuntimeError(done.stderr.decode().strip())

@@ -1,11 +1,14 @@
 //! What the peers' programs share: the film, cut into frames and packets, its clock, and a WHEP endpoint.
 
-use std::io::Cursor;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tiny_http::{Header, Method, Response, Server};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::routing::{delete, post};
+use tokio::net::TcpListener;
 
 /// The film has so many frames a second.
 pub const FRAMES_PER_SECOND: u32 = 30;
@@ -118,36 +121,36 @@ pub fn arguments() -> (Film, u16, Vec<String>) {
     (film, port, arguments.collect())
 }
 
-/// Answers WHEP on the loopback address, on threads of its own. `answer` takes an offer and returns the answer.
+/// The mid of the video m-line, and the payload type of the first H.264 with packetisation mode 1.
+pub fn video(offer: &str) -> Option<(String, u8)> {
+    let section = offer.split("\nm=").find(|section| section.starts_with("video"))?;
+    let value = |name: &str| section.lines().find_map(|line| line.strip_prefix(name));
+    let mid = value("a=mid:")?.trim().to_owned();
+    let number = section.lines().find_map(|line| {
+        let (number, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        let format = section.lines().find_map(|line| line.strip_prefix(&format!("a=fmtp:{number} ")))?;
+        (name.starts_with("H264") && format.contains("packetization-mode=1") && format.contains("42e0"))
+            .then(|| number.parse().ok())
+            .flatten()
+    })?;
+    Some((mid, number))
+}
+
+/// Answers WHEP on the loopback address, on a thread of its own. `answer` takes an offer and returns the answer.
 pub fn serve(port: u16, answer: impl Fn(String) -> Result<String, String> + Send + Sync + 'static) {
-    let server = Arc::new(Server::http(("127.0.0.1", port)).expect("the port is free"));
     let answer = Arc::new(answer);
-    for _ in 0..4 {
-        let (server, answer) = (Arc::clone(&server), Arc::clone(&answer));
-        thread::spawn(move || {
-            for mut request in server.incoming_requests() {
-                let (status, body) = if *request.method() == Method::Post {
-                    let mut offer = String::new();
-                    match request.as_reader().read_to_string(&mut offer).map_err(|error| error.to_string()) {
-                        Ok(_) => match answer(offer) {
-                            Ok(answer) => (201, answer),
-                            Err(error) => (400, error),
-                        },
-                        Err(error) => (400, error),
-                    }
-                } else {
-                    (200, String::new())
-                };
-                let header = |name: &str, value: &str| {
-                    Header::from_bytes(name, value).expect("the header is made of plain letters")
-                };
-                let headers = vec![header("Content-Type", "application/sdp"), header("Location", "/whep/session")];
-                let length = Some(body.len());
-                let response = Response::new(status.into(), headers, Cursor::new(body), length, None);
-                // A client that is gone needs no answer.
-                let _ = request.respond(response);
-            }
-        });
-    }
+    let respond = move |offer: String| async move {
+        // Answering may take its time, and others wait meanwhile.
+        let answered = tokio::task::spawn_blocking(move || answer(offer)).await;
+        let headers = [(CONTENT_TYPE, "application/sdp"), (LOCATION, "/whep/session")];
+        match answered.map_err(|error| error.to_string()).and_then(|answered| answered) {
+            Ok(answer) => (StatusCode::CREATED, headers, answer),
+            Err(error) => (StatusCode::BAD_REQUEST, headers, error),
+        }
+    };
+    let router = Router::new().route("/whep", post(respond)).route("/whep/session", delete(|| async {}));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread can be started");
+    let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port))).expect("the port is free");
+    thread::spawn(move || runtime.block_on(async { axum::serve(listener, router).await }));
     println!("ready");
 }

@@ -8,7 +8,7 @@ use std::sync::{Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use datachannel_sys as sys;
-use peer_common::{TICKS_PER_FRAME, arguments, serve};
+use peer_common::{TICKS_PER_FRAME, arguments, serve, video};
 
 #[derive(Default)]
 struct Shared {
@@ -63,21 +63,6 @@ fn main() {
     });
 }
 
-/// The mid of the video m-line, and the payload type of the first H.264 with packetisation mode 1.
-fn video(offer: &str) -> Option<(String, i32)> {
-    let section = offer.split("\nm=").find(|section| section.starts_with("video"))?;
-    let value = |name: &str| section.lines().find_map(|line| line.strip_prefix(name));
-    let mid = value("a=mid:")?.trim().to_owned();
-    let number = section.lines().find_map(|line| {
-        let (number, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
-        let format = section.lines().find_map(|line| line.strip_prefix(&format!("a=fmtp:{number} ")))?;
-        (name.starts_with("H264") && format.contains("packetization-mode=1") && format.contains("42e0"))
-            .then(|| number.parse().ok())
-            .flatten()
-    })?;
-    Some((mid, number))
-}
-
 fn answer(offer: String) -> Result<String, String> {
     let (mid, payload_type) = video(&offer).ok_or("the offer has no H.264")?;
     let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
@@ -95,13 +80,13 @@ fn answer(offer: String) -> Result<String, String> {
         let mut track: sys::rtcTrackInit = std::mem::zeroed();
         track.direction = sys::rtcDirection_RTC_DIRECTION_SENDONLY;
         track.codec = sys::rtcCodec_RTC_CODEC_H264;
-        (track.payloadType, track.ssrc) = (payload_type, ssrc);
+        (track.payloadType, track.ssrc) = (payload_type.into(), ssrc);
         (track.mid, track.name, track.msid, track.trackId) =
             (mid.as_ptr(), name.as_ptr(), name.as_ptr(), name.as_ptr());
         let track = sys::rtcAddTrackEx(connection, &track);
         let mut packetizer: sys::rtcPacketizerInit = std::mem::zeroed();
         (packetizer.ssrc, packetizer.cname) = (ssrc, name.as_ptr());
-        (packetizer.payloadType, packetizer.clockRate) = (payload_type as u8, 90_000);
+        (packetizer.payloadType, packetizer.clockRate) = (payload_type, 90_000);
         packetizer.nalSeparator = sys::rtcNalUnitSeparator_RTC_NAL_SEPARATOR_LONG_START_SEQUENCE;
         sys::rtcSetH264Packetizer(track, &packetizer);
         sys::rtcChainRtcpSrReporter(track);
