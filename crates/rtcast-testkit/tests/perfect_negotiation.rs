@@ -103,7 +103,7 @@ impl Party {
         let name = format!("{:?}-{}", self.side, self.tracks);
         let id = live.get(below(live.len().max(1))).copied();
         let directions = [Direction::Sendrecv, Direction::Sendonly, Direction::Recvonly, Direction::Inactive];
-        match (below(8), id) {
+        match (below(9), id) {
             (0 | 1, _) if live.len() < 8 => {
                 connection.add_track(MediaKind::Video, &name, &["stream".to_owned()]).expect("a track");
             }
@@ -119,7 +119,8 @@ impl Party {
                 // Another track has another time.
                 self.packetizers.remove(&id);
             }
-            (_, Some(id)) => connection.set_streams(id, vec![name]).expect("streams"),
+            (7, Some(id)) => connection.set_streams(id, vec![name]).expect("streams"),
+            (8, _) => connection.restart_ice(),
             _ => {}
         }
         pair.settle();

@@ -352,20 +352,31 @@ impl Connection {
     }
 
     fn handle_rtp(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>) {
-        // RFC 8843 §9.2: a source that is known, else the m-line that the packet names, else the only one that has the
-        // payload type.
-        let by_source = self.receivers.iter().position(|receiver| receiver.has_source(packet.ssrc));
-        let by_name = || self.receivers.iter().position(|receiver| receiver.is_named_by(packet));
+        let Some(at) = self.receiver_of(packet) else { return };
+        if !self.receivers[at].has_stream(packet.ssrc) {
+            // It is here from now on, wherever it was before.
+            self.receivers.iter_mut().for_each(|receiver| receiver.forget_stream(packet.ssrc));
+        }
+        self.receivers[at].handle_packet(now, index, packet);
+        self.drive_receivers(now);
+    }
+
+    /// RFC 9143 §9.2: the m-line that the packet names, else that of its source, else the only one that has the payload type.
+    fn receiver_of(&self, packet: &RtpPacket<'_>) -> Option<usize> {
+        let receivers = &self.receivers;
+        if let Some(mid) = receivers.iter().find_map(|receiver| receiver.mid_in(packet)) {
+            // What names an m-line that is not there, or not yet, belongs to no other.
+            return receivers.iter().position(|receiver| receiver.is_named(mid));
+        }
         let by_type = || {
-            let mut takers = self.receivers.iter().enumerate().filter(|(_, taker)| taker.takes(packet.payload_type));
+            let mut takers = receivers.iter().enumerate().filter(|(_, taker)| taker.takes_unknown(packet));
             match (takers.next(), takers.next()) {
                 (Some((at, _)), None) => Some(at),
                 _ => None,
             }
         };
-        let Some(at) = by_source.or_else(by_name).or_else(by_type) else { return };
-        self.receivers[at].handle_packet(now, index, packet);
-        self.drive_receivers(now);
+        let seen = receivers.iter().position(|receiver| receiver.has_stream(packet.ssrc));
+        seen.or_else(|| receivers.iter().position(|receiver| receiver.has_source(packet.ssrc))).or_else(by_type)
     }
 
     /// Whether [`close`](Self::close) was called.

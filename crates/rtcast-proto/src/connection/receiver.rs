@@ -111,22 +111,39 @@ impl RtpReceiver {
         &self.sources
     }
 
+    /// Whether this source was seen on this m-line.
+    pub(super) fn has_stream(&self, ssrc: Ssrc) -> bool {
+        self.streams.iter().any(|stream| stream.ssrc() == ssrc || stream.rtx_ssrc() == Some(ssrc))
+    }
+
     /// Whether this source is announced for, or was seen on, this m-line.
     pub(super) fn has_source(&self, ssrc: Ssrc) -> bool {
-        self.streams.iter().any(|stream| stream.ssrc() == ssrc || stream.rtx_ssrc() == Some(ssrc))
+        self.has_stream(ssrc)
             || self.media.remote_sources.iter().any(|source| source.ssrc == ssrc || source.rtx == Some(ssrc))
     }
 
-    /// Whether the packet's header extension names this m-line.
-    pub(super) fn is_named_by(&self, packet: &RtpPacket<'_>) -> bool {
-        let Some((profile, block)) = packet.extension else { return false };
-        let Some(id) = self.media.receive_extension(MID_EXTENSION) else { return false };
-        extensions(profile, block).any(|(found, value)| found == id && value == self.media.mid.as_str().as_bytes())
+    /// Another m-line has taken this source over.
+    pub(super) fn forget_stream(&mut self, ssrc: Ssrc) {
+        self.streams.retain(|stream| stream.ssrc() != ssrc);
     }
 
-    /// Whether this payload type is negotiated here.
-    pub(super) fn takes(&self, payload_type: PayloadType) -> bool {
-        self.meaning(payload_type).is_some()
+    /// The m-line that the packet's header extension names, if that was negotiated here.
+    pub(super) fn mid_in<'a>(&self, packet: &RtpPacket<'a>) -> Option<&'a [u8]> {
+        let (profile, block) = packet.extension?;
+        let id = self.media.receive_extension(MID_EXTENSION)?;
+        extensions(profile, block).find_map(|(found, value)| (found == id).then_some(value))
+    }
+
+    /// Whether this is the name of this m-line.
+    pub(super) fn is_named(&self, mid: &[u8]) -> bool {
+        self.media.mid.as_str().as_bytes() == mid
+    }
+
+    /// Whether a packet of a source that nobody knows may be for this m-line, by its payload type. It is not where the peer
+    /// has told its sources and names m-lines as well: then it is the rest of a stream that has ended.
+    pub(super) fn takes_unknown(&self, packet: &RtpPacket<'_>) -> bool {
+        let told = !self.media.remote_sources.is_empty() && self.media.receive_extension(MID_EXTENSION).is_some();
+        !told && self.meaning(packet.payload_type).is_some()
     }
 
     pub(super) fn handle_packet(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>) {

@@ -65,10 +65,13 @@ impl Jsep {
                     // W3C webrtc-pc §4.4.1.5: one that only the offer brought about goes with it.
                     if transceiver.created_by_remote {
                         transceiver.stopping = true;
-                        transceiver.stopped = true;
-                        outcome.stopped.push(transceiver.id);
                     }
                 }
+            }
+            // One that was told to stop and has no m-line any more has nobody to tell.
+            if transceiver.stopping && transceiver.media_line.is_none() && !transceiver.stopped {
+                transceiver.stopped = true;
+                outcome.stopped.push(transceiver.id);
             }
             if receiving && !transceiver.fired_direction.is_some_and(Direction::receives) {
                 outcome.tracks_removed.push(transceiver.id);

@@ -106,3 +106,17 @@ fn a_rollback_in_a_running_session_goes_back_to_it() {
     let (offered, _) = negotiate(&mut callee, &mut caller);
     assert_eq!(offered.negotiated.unwrap().media.len(), 1);
 }
+
+#[test]
+fn one_that_was_told_to_stop_goes_when_its_m_line_is_taken_back() {
+    let mut side = Side::new("caller");
+    let id = side.add(MediaKind::Video, Direction::Sendrecv);
+    side.offer();
+    side.jsep.stop(id).unwrap();
+    let outcome = side.take(&offer(CHROMIUM));
+    assert!(outcome.rolled_back);
+    assert_eq!(outcome.stopped, [id]);
+    assert!(side.jsep.transceiver(id).is_none());
+    side.answer();
+    assert!(!side.jsep.negotiation_needed(), "there is nobody to tell of it");
+}
