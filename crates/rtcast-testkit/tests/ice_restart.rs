@@ -131,8 +131,33 @@ fn a_restart_that_is_rolled_back_leaves_everything_as_it_was() {
     // An ordinary negotiation after it has the old credentials, and changes nothing.
     call.pair.negotiate(Side::Right);
     assert_eq!(fragments(&call.pair), before);
+    // The peer has had the candidates of these credentials.
+    call.pair.left.events.clear();
+    call.pair.negotiate(Side::Left);
+    assert_eq!(fragments(&call.pair), before);
+    assert!(!call.pair.left.events.iter().any(|event| matches!(event, ConnectionEvent::IceCandidate(_))));
+    assert_eq!(call.pair.left.connection.ice_gathering_state(), IceGatheringState::Complete);
     call.play(30);
     call.assert_nothing_was_lost();
+}
+
+#[test]
+fn candidates_are_told_before_the_wish_for_another_offer() {
+    let mut call = Call::begin(6);
+    let now = call.pair.now;
+    let offer = call.pair.left.connection.create_offer_with(RESTART).unwrap();
+    call.pair.left.connection.set_local_description(now, Some(offer.clone())).unwrap();
+    call.pair.add_track(Side::Right, &RtpCodec::new(Codec::Vp8), "another");
+    call.pair.add_track(Side::Right, &RtpCodec::new(Codec::Vp8), "and one more");
+    call.pair.settle();
+    call.pair.right.events.clear();
+    call.pair.right.connection.set_remote_description(now, &offer).unwrap();
+    call.pair.right.connection.set_local_description(now, None).unwrap();
+    call.pair.settle();
+    let events = &call.pair.right.events;
+    let candidate = events.iter().position(|event| matches!(event, ConnectionEvent::IceCandidate(_)));
+    let needed = events.iter().position(|event| *event == ConnectionEvent::NegotiationNeeded);
+    assert!(candidate.unwrap() < needed.unwrap(), "{events:?}");
 }
 
 #[test]

@@ -163,6 +163,14 @@ impl Connection {
         if self.gathering.generation == Some(newest) || self.jsep.candidate_section().is_none() {
             return;
         }
+        if self.gathering.generation.is_some_and(|abandoned| abandoned > newest) {
+            // A restart was taken back. The peer knows the candidates of the generation before it.
+            let told = self.transport.ice.candidates(&self.transport.ice.credentials().username_fragment).len();
+            self.gathering = Gathering { generation: Some(newest), told, searching: false, ..self.gathering };
+            self.transport.bindings.clear();
+            self.drive_gathering();
+            return;
+        }
         let searching = self.gathering.options.servers;
         self.gathering = Gathering { generation: Some(newest), told: 0, searching, complete: false, ..self.gathering };
         self.transport.bindings.clear();

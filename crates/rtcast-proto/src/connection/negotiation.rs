@@ -112,6 +112,8 @@ impl Connection {
         if description.sdp_type() != SdpType::Rollback {
             self.begin_gathering();
         }
+        // After the candidates, which belong to this description and not to the offer that may follow at once.
+        self.renew_negotiation_needed(&outcome);
         self.after(now);
         Ok(())
     }
@@ -138,6 +140,7 @@ impl Connection {
         }
         self.restart_by_remote(description, &outcome);
         self.apply(now, &outcome);
+        self.renew_negotiation_needed(&outcome);
         self.after(now);
         Ok(())
     }
@@ -276,8 +279,11 @@ impl Connection {
         for transceiver in &outcome.stopped {
             self.events.push_back(ConnectionEvent::TransceiverStopped(*transceiver));
         }
+    }
+
+    /// W3C webrtc-pc §4.4.1.5: in the stable state the flag is cleared and found anew, so that what came up meanwhile is told.
+    fn renew_negotiation_needed(&mut self, outcome: &Outcome) {
         if outcome.signaling_state == SignalingState::Stable {
-            // W3C webrtc-pc §4.4.1.5: the flag is cleared and found anew, so that what came up meanwhile is told.
             self.negotiation_needed = false;
         }
         self.check_negotiation_needed();
