@@ -189,7 +189,8 @@ for (const name of BROWSERS) {
               const restarted = await eventually(`the restart by ${who}`, async () => {
                 const now = await both();
                 const renewed = now.page.ufrags.every((ufrag, at) => ufrag !== before.page.ufrags[at]);
-                return renewed && now.page.states[0] === 'stable' && now;
+                // Firefox's statistics are incomplete at times.
+                return renewed && now.page.states[0] === 'stable' && now.page.frames > 0 && now.page.samples > 0 && now;
               });
               before = await grown(`sound and pictures after the restart by ${who}`, restarted);
               assert.equal(before.page.states[1], 'connected');
