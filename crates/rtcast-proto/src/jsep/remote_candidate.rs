@@ -37,9 +37,11 @@ impl Jsep {
             problem,
             hint: "pass `sdpMid` and `sdpMLineIndex` as the peer sent them, after its description".into(),
         };
-        let index = match (&candidate.sdp_mid, candidate.sdp_m_line_index) {
+        // An empty mid, as Pion and webrtc-rs send it beside the index, names nothing; browsers take it so as well.
+        let mid = candidate.sdp_mid.as_deref().filter(|mid| !mid.is_empty());
+        let index = match (mid, candidate.sdp_m_line_index) {
             (Some(mid), _) => session
-                .index_of(&Mid::from(mid.as_str()))
+                .index_of(&Mid::from(mid))
                 .ok_or_else(|| unknown(format!("the remote description has no m-line with the mid {mid:?}")))?,
             (None, Some(index)) if usize::from(index) < session.media.len() => usize::from(index),
             (None, Some(index)) => {

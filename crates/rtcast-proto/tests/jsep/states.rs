@@ -171,7 +171,7 @@ fn candidates_of_the_peer() {
     side.take(&offer(CHROMIUM));
     let check = |c: &IceCandidate| side.jsep.check_candidate(c);
     let parsed = text.parse().unwrap();
-    for (mid, index) in [(Some("0"), Some(0)), (Some("0"), None), (None, Some(0))] {
+    for (mid, index) in [(Some("0"), Some(0)), (Some("0"), None), (None, Some(0)), (Some(""), Some(0))] {
         assert_eq!(check(&candidate(text, mid, index)).unwrap(), RemoteCandidate::Use(Clone::clone(&parsed)));
     }
     assert_eq!(check(&candidate(text, Some("1"), None)).unwrap(), RemoteCandidate::Unused, "bundled");
@@ -182,6 +182,7 @@ fn candidates_of_the_peer() {
     assert_eq!(check(&old).unwrap(), RemoteCandidate::Unused);
     let old = candidate(&format!("{text} ufrag older"), Some("0"), None);
     assert_eq!(check(&old).unwrap(), RemoteCandidate::Unused);
+    says(&check(&candidate(text, Some(""), None)).unwrap_err(), &["neither `sdpMid` nor `sdpMLineIndex`"]);
     says(&check(&candidate(text, None, None)).unwrap_err(), &["neither `sdpMid` nor `sdpMLineIndex`"]);
     says(&check(&candidate(text, Some("9"), None)).unwrap_err(), &["no m-line with the mid \"9\""]);
     says(&check(&candidate(text, None, Some(3))).unwrap_err(), &["no m-line 3"]);
