@@ -134,3 +134,31 @@ fn negotiation_needed_is_told_once_and_again_after_the_exchange() {
     pair.negotiate(Side::Left);
     assert!(!pair.left.connection.is_negotiation_needed());
 }
+
+#[test]
+fn after_the_last_m_line_is_stopped_nothing_is_left_and_a_new_one_works() {
+    let vp8 = RtpCodec::new(Codec::Vp8);
+    let mut pair = Pair::new(&Link { delay: Duration::from_millis(5), ..Link::default() }, 9);
+    let send = |pair: &mut Pair, id: TransceiverId| {
+        assert!(pair.left.connection.select_codec(id, Some(&vp8)));
+        pair.send(Side::Left, id, &mut Pair::packetizer(&vp8), &vp8_frame(0, 500, true));
+        pair.run_for(Duration::from_millis(50));
+    };
+    let first = pair.add_track(Side::Left, &vp8, "first");
+    pair.negotiate(Side::Left);
+    pair.connect(Duration::from_secs(5)).expect("connected");
+    send(&mut pair, first);
+    assert_eq!((pair.right.frames.len(), pair.right.connection.stats().receivers.len()), (1, 1));
+
+    pair.left.connection.stop_transceiver(first).expect("stopped");
+    pair.negotiate(Side::Left);
+    for peer in [&pair.left, &pair.right] {
+        assert!(peer.connection.transceivers().is_empty());
+        assert!(peer.connection.stats().senders.is_empty() && peer.connection.stats().receivers.is_empty());
+    }
+
+    let second = pair.add_track(Side::Left, &vp8, "second");
+    pair.negotiate(Side::Left);
+    send(&mut pair, second);
+    assert_eq!((pair.right.frames.len(), pair.right.connection.stats().receivers.len()), (2, 1));
+}

@@ -328,10 +328,18 @@ impl Connection {
         self.events.push_back(ConnectionEvent::SendersChanged);
     }
 
-    /// Gives every transceiver its sender; senders of transceivers that are gone leave.
+    /// Gives every transceiver its sender; senders and receivers of transceivers that are gone leave.
     fn sync_senders(&mut self) {
         let transceivers = self.jsep.transceivers();
-        let retired = &mut self.retired.sent;
+        let retired = &mut self.retired;
+        self.receivers.retain(|receiver| {
+            let stays = transceivers.iter().any(|transceiver| transceiver.id() == receiver.transceiver());
+            if !stays {
+                retired.add_receiver(receiver);
+            }
+            stays
+        });
+        let retired = &mut retired.sent;
         self.senders.retain(|slot| {
             let stays = transceivers.iter().any(|transceiver| transceiver.id() == slot.transceiver);
             if !stays {
