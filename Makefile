@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # The outside tests run what the Rust tests have built; any other choice of packages would build half of it once more.
 BUILD := cargo test --workspace --locked --no-run --quiet
-.PHONY: help stream build test check format test-rust test-browser test-aiortc test-network bench-peers bench-growth install-build install-test page-picture clean
+.PHONY: help stream build test check format test-rust test-browser test-aiortc test-peers test-network bench-peers bench-growth install-build install-test page-picture clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ stream: install-build ## install what is missing, build, and stream FILE (or a t
 build: install-build ## build the command, optimised, into target/release/rtcast
 	cargo build --release --package rtcast-cli
 
-test: install-test check test-rust test-browser test-aiortc test-network ## install what the tests need and run them all
+test: install-test check test-rust test-browser test-aiortc test-peers test-network ## install what the tests need and run them all
 
 check: ## formatting, lints, documentation, licences
 	cargo fmt --all --check
@@ -40,6 +40,11 @@ test-aiortc: ## aiortc against the server, as offerer and as answerer
 	$(BUILD)
 	tests/media.sh
 	tests/.venv/bin/python -m pytest -q tests/aiortc
+
+test-peers: ## calls with str0m and webrtc-rs, as offerer and as answerer
+	$(BUILD)
+	cd tests/peers && cargo build --locked --quiet
+	tests/.venv/bin/python -m pytest -q tests/peers
 
 test-network: ## calls through NATs and a TURN server, in network namespaces; as root
 	$(BUILD)
@@ -71,4 +76,4 @@ page-picture: ## take docs/page.png anew with headless Chromium
 
 clean: ## remove what was built
 	cargo clean
-	rm -rf tests/node_modules tests/.venv tests/media
+	rm -rf tests/node_modules tests/.venv tests/media tests/peers/target
