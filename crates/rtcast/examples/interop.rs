@@ -243,7 +243,7 @@ fn numbered(head: &[u8], number: u32, length: usize) -> Vec<u8> {
 fn messages() -> Vec<DataChannelMessage> {
     let text = |text: &str| DataChannelMessage::Text(text.to_owned());
     let bytes = |length: usize| {
-        DataChannelMessage::Binary((0..length).map(|at| (at * 31 ^ (at >> 8)) as u8).collect::<Vec<_>>().into())
+        DataChannelMessage::Binary((0..length).map(|at| ((at * 31) ^ (at >> 8)) as u8).collect::<Vec<_>>().into())
     };
     vec![text("text"), text("Ελλάδα 日本 🚀"), bytes(1), bytes(1_200), bytes(16_384), text(&"x".repeat(50_000))]
 }

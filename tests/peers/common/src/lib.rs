@@ -41,7 +41,7 @@ pub struct Message {
 pub fn messages() -> Vec<Message> {
     let text = |text: &str| Message { binary: false, data: text.into() };
     let bytes =
-        |length: usize| Message { binary: true, data: (0..length).map(|at| (at * 31 ^ (at >> 8)) as u8).collect() };
+        |length: usize| Message { binary: true, data: (0..length).map(|at| ((at * 31) ^ (at >> 8)) as u8).collect() };
     vec![text("text"), text("Ελλάδα 日本 🚀"), bytes(1), bytes(1_200), bytes(16_384), text(&"x".repeat(50_000))]
 }
 
