@@ -22,6 +22,7 @@ test: install-test check test-rust test-browser test-aiortc test-peers test-netw
 check: ## formatting, lints, documentation, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package rtcast-testkit --package rtcast-proto --features rtcast-testkit/openssl --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	cargo deny --log-level error check bans licenses sources
 
@@ -30,6 +31,8 @@ format: ## format the Rust code
 
 test-rust: ## the Rust tests and the examples in the documentation
 	cargo test --workspace --locked
+	cargo test --package rtcast-proto --features openssl --lib --test openssl --locked
+	cargo test --package rtcast-testkit --features openssl --test openssl --test certificates --locked
 
 test-browser: ## the page in headless Chromium and Firefox
 	$(BUILD)

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 scripts/install-build.sh
 
 if have_apt; then
-    debian_packages chromium coturn ffmpeg firefox-esr iproute2 iptables openssl procps python3-venv
+    debian_packages chromium coturn ffmpeg firefox-esr iproute2 iptables libssl-dev openssl procps python3-venv
     command -v node >/dev/null || debian_packages nodejs npm
 fi
 for tool in ffmpeg node npm python3; do

@@ -114,9 +114,9 @@ impl Pair {
         Some(self.now - start)
     }
 
-    /// Two peers, of which the left one has this certificate.
+    /// Two peers with data channels, of which the left one has this certificate.
     pub fn with_certificate(link: &Link, seed: u64, certificate: Certificate) -> Self {
-        Self::build(link, seed, DtlsVersion::V1_2, &JsepConfig::default(), Some(certificate))
+        Self::build(link, seed, DtlsVersion::V1_2, &JsepConfig::default().with_data_channels(), Some(certificate))
     }
 
     /// Two peers with these codecs and header extensions.

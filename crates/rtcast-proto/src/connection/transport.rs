@@ -8,10 +8,7 @@ use tracing::{debug, warn};
 
 use super::batch::TransmitBatch;
 use crate::data_channel::DataChannels;
-use crate::dtls::{
-    Certificate, DimplEndpoint, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches,
-    unusable_key,
-};
+use crate::dtls::{self, Certificate, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches};
 use crate::ice::{Bindings, IceCredentials, IceTransport, IceTransportState, SelectedPair};
 use crate::jsep::NegotiatedData;
 use crate::sdp::Fingerprint;
@@ -113,9 +110,9 @@ impl Transport {
             return;
         }
         self.role = Some(role);
-        match DimplEndpoint::new(role, self.version, &self.certificate, now) {
+        match dtls::endpoint(role, self.version, &self.certificate, now) {
             Ok(endpoint) => {
-                self.dtls = Some(Box::new(endpoint));
+                self.dtls = Some(endpoint);
                 self.dtls_state = DtlsTransportState::Connecting;
                 self.drive_dtls(now);
             }
@@ -379,6 +376,10 @@ impl Transport {
                     self.dtls_timeout = Some(at);
                     break;
                 }
+                DtlsOutput::Connected if self.remote_certificate.is_none() => {
+                    failure = Some(DtlsError { reason: "the peer has shown no certificate".to_owned() });
+                    break;
+                }
                 DtlsOutput::Connected => {
                     self.dtls_state = DtlsTransportState::Connected;
                     self.data.connect(now);
@@ -388,22 +389,18 @@ impl Transport {
                     if !self
                         .fingerprints
                         .iter()
-                        .any(|fingerprint| fingerprint_matches(fingerprint, certificate) == Some(true))
+                        .any(|fingerprint| fingerprint_matches(fingerprint, &certificate) == Some(true))
                     {
                         let reason =
                             "the peer's certificate is not the one whose fingerprint its description announced";
                         failure = Some(DtlsError { reason: reason.to_owned() });
                         break;
                     }
-                    if let Some(key) = unusable_key(certificate) {
-                        let reason = format!(
-                            "the peer's certificate has a key {key}, and only the curves P-256 and P-384 are supported; \
-                             give the peer a certificate on P-256"
-                        );
-                        failure = Some(DtlsError { reason });
+                    if let Err(error) = dtls.check_peer_certificate(&certificate) {
+                        failure = Some(error);
                         break;
                     }
-                    self.remote_certificate = Some(certificate.to_vec());
+                    self.remote_certificate = Some(certificate);
                 }
                 DtlsOutput::KeyingMaterial(material, profile) => {
                     match SrtpSession::new(profile, &material, self.role == Some(DtlsRole::Client)) {
@@ -438,7 +435,11 @@ impl Transport {
         warn!(%error, "the DTLS transport failed");
         self.failure = Some(error.to_string());
         self.dtls_state = DtlsTransportState::Failed;
-        self.dtls = None;
+        if let (Some(mut dtls), Some(pair)) = (self.dtls.take(), self.ice.selected_pair()) {
+            while let Some(alert) = dtls.poll_alert() {
+                self.enqueue(pair, alert);
+            }
+        }
         self.dtls_timeout = None;
         self.srtp = None;
         self.data.end(now, Some("the DTLS transport failed"));

@@ -45,9 +45,17 @@ pub enum CertificateError {
 /// A certificate with its private key: W3C's `RTCCertificate`. Cheap to clone; one may serve all connections.
 #[derive(Clone)]
 pub struct Certificate {
-    inner: Arc<dimpl::DtlsCertificate>,
+    inner: Arc<Inner>,
     fingerprint: Fingerprint,
     expires: SystemTime,
+}
+
+/// Both in DER, the key as PKCS#8.
+struct Inner {
+    certificate: Vec<u8>,
+    private_key: Vec<u8>,
+    #[cfg(feature = "openssl")]
+    openssl: std::sync::OnceLock<openssl::ssl::SslContext>,
 }
 
 impl Certificate {
@@ -62,7 +70,7 @@ impl Certificate {
         let made = dimpl::certificate::generate_self_signed_certificate();
         let certificate = made.map_err(|error| CertificateError::Generate(error.to_string()))?;
         let key = PublicKey::of(&certificate.certificate)?;
-        Ok(Self::build(certificate, key.expires))
+        Ok(Self::build(certificate.certificate, certificate.private_key, key.expires))
     }
 
     /// Makes a self-signed certificate on the curve P-256 that is valid from a day before `now`, for clocks that differ,
@@ -87,21 +95,24 @@ impl Certificate {
         parameters.serial_number = Some(serial.to_vec().into());
         let certificate = parameters.self_signed(&key).map_err(failed)?.der().to_vec();
         let expires = PublicKey::of(&certificate)?.expires;
-        Ok(Self::build(dimpl::DtlsCertificate { certificate, private_key: key.serialize_der() }, expires))
+        Ok(Self::build(certificate, key.serialize_der(), expires))
     }
 
-    /// A certificate of the caller's, in DER, with its private key, in DER as PKCS#8 or as RFC 5915 writes it.
+    /// A certificate of the caller's, in DER, with its private key, in DER as PKCS#8 or as RFC 5915 writes it; with the
+    /// feature `openssl` its key may be of any kind that OpenSSL knows, such as RSA.
     ///
     /// # Errors
-    /// [`CertificateError::Unusable`] if one of the two cannot be read, the key is not on the curve P-256 or P-384, or
-    /// they do not belong together.
+    /// [`CertificateError::Unusable`] if one of the two cannot be read, the key is not on the curve P-256 or P-384 and
+    /// there is no OpenSSL, or they do not belong together.
     pub fn from_der(certificate: &[u8], private_key: &[u8]) -> Result<Self, CertificateError> {
         let public = PublicKey::of(certificate)?;
-        let curve = public.curve.map_err(|problem| CertificateError::Unusable {
-            problem: format!("its key is {problem}"),
-            hint: "make one on the curve P-256, such as by `openssl req -x509 -newkey ec -pkeyopt \
-                   ec_paramgen_curve:P-256 -nodes`",
-        })?;
+        let curve = match &public.curve {
+            Ok(curve) => curve,
+            Err(problem) => {
+                let private_key = key_of_another_kind(problem, certificate, private_key)?;
+                return Ok(Self::build(certificate.to_vec(), private_key, public.expires));
+            }
+        };
         let algorithm = match curve {
             Curve::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
             Curve::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -121,13 +132,11 @@ impl Certificate {
             problem: "its private key cannot be written as PKCS#8".to_owned(),
             hint: "make the key anew",
         })?;
-        let private_key = private_key.as_ref().to_vec();
-        let inner = dimpl::DtlsCertificate { certificate: certificate.to_vec(), private_key };
-        Ok(Self::build(inner, public.expires))
+        Ok(Self::build(certificate.to_vec(), private_key.as_ref().to_vec(), public.expires))
     }
 
-    /// The same from PEM: one text with a `CERTIFICATE`, of several the first, and a `PRIVATE KEY` or `EC PRIVATE KEY`,
-    /// in either order; what else it holds is not looked at.
+    /// The same from PEM: one text with a `CERTIFICATE`, of several the first, and a `PRIVATE KEY`, `EC PRIVATE KEY` or
+    /// `RSA PRIVATE KEY`, in either order; what else it holds is not looked at.
     ///
     /// # Errors
     /// As [`from_der`](Self::from_der), and if one of the two is not there.
@@ -139,12 +148,18 @@ impl Certificate {
                        decrypted first",
             })
         };
-        Self::from_der(&part(&["CERTIFICATE"])?, &part(&["PRIVATE KEY", "EC PRIVATE KEY"])?)
+        Self::from_der(&part(&["CERTIFICATE"])?, &part(&["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"])?)
     }
 
-    fn build(certificate: dimpl::DtlsCertificate, expires: SystemTime) -> Self {
-        let fingerprint = certificate_fingerprint(&certificate.certificate);
-        Self { inner: Arc::new(certificate), fingerprint, expires }
+    fn build(certificate: Vec<u8>, private_key: Vec<u8>, expires: SystemTime) -> Self {
+        let fingerprint = certificate_fingerprint(&certificate);
+        let inner = Inner {
+            certificate,
+            private_key,
+            #[cfg(feature = "openssl")]
+            openssl: std::sync::OnceLock::new(),
+        };
+        Self { inner: Arc::new(inner), fingerprint, expires }
     }
 
     /// When it ceases to be valid: W3C's `expires`.
@@ -163,7 +178,19 @@ impl Certificate {
     }
 
     pub(super) fn dimpl(&self) -> dimpl::DtlsCertificate {
-        dimpl::DtlsCertificate::clone(&self.inner)
+        let Inner { certificate, private_key, .. } = &*self.inner;
+        dimpl::DtlsCertificate { certificate: certificate.clone(), private_key: private_key.clone() }
+    }
+
+    /// What OpenSSL keeps for all endpoints with this certificate.
+    #[cfg(feature = "openssl")]
+    pub(super) fn openssl(&self) -> Result<openssl::ssl::SslContext, openssl::error::ErrorStack> {
+        let Inner { certificate, private_key, openssl } = &*self.inner;
+        if let Some(context) = openssl.get() {
+            return Ok(context.clone());
+        }
+        let context = super::openssl_endpoint::context(certificate, private_key)?;
+        Ok(openssl.get_or_init(|| context).clone())
     }
 }
 
@@ -179,6 +206,24 @@ impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate").field("fingerprint", &self.fingerprint.to_string()).finish_non_exhaustive()
     }
+}
+
+/// The private key, as PKCS#8, of a certificate whose key is `problem`, which only OpenSSL can use.
+#[cfg(feature = "openssl")]
+fn key_of_another_kind(problem: &str, certificate: &[u8], private_key: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    super::openssl_endpoint::check_key(certificate, private_key).map_err(|reasons| CertificateError::Unusable {
+        problem: format!("its key is {problem}, and OpenSSL says: {reasons}"),
+        hint: "pass the key that the certificate was made with, not encrypted; RSA needs 1,024 bits at least",
+    })
+}
+
+#[cfg(not(feature = "openssl"))]
+fn key_of_another_kind(problem: &str, _certificate: &[u8], _private_key: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    Err(CertificateError::Unusable {
+        problem: format!("its key is {problem}"),
+        hint: "build rtcast with its feature `openssl`, or make a certificate on the curve P-256, such as by `openssl req \
+               -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes`",
+    })
 }
 
 /// The curves that peers may have.
@@ -219,8 +264,8 @@ impl PublicKey {
     }
 }
 
-/// What the key of a peer's certificate is, if it is none that can be used here.
-pub(crate) fn unusable_key(der: &[u8]) -> Option<String> {
+/// What the key of a certificate is, if it is none that can be used without OpenSSL.
+pub(super) fn unusable_key(der: &[u8]) -> Option<String> {
     PublicKey::of(der).ok()?.curve.err()
 }
 
@@ -278,6 +323,9 @@ pub(crate) fn fingerprint_matches(fingerprint: &Fingerprint, certificate: &[u8])
 mod tests {
     use super::*;
 
+    const RSA_PEM: &str = include_str!("../../tests/fixtures/rsa_certificate.pem");
+    const P224_PEM: &str = include_str!("../../tests/fixtures/secp224r1_certificate.pem");
+
     fn noon() -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)
     }
@@ -314,13 +362,20 @@ mod tests {
         says(Certificate::from_der(&one.inner.certificate, b"x"), "private key cannot be read");
         says(Certificate::from_der(b"x", &one.inner.private_key), "no X.509 certificate");
         says(Certificate::from_pem("x"), "no `-----BEGIN CERTIFICATE-----`");
-        for (text, part) in [
-            (include_str!("../../tests/fixtures/rsa_certificate.pem"), "its key is RSA"),
-            (include_str!("../../tests/fixtures/secp224r1_certificate.pem"), "on the curve 1.3.132.0.33"),
-        ] {
-            says(Certificate::from_pem(text), part);
+        for (text, part) in [(RSA_PEM, "its key is RSA"), (P224_PEM, "on the curve 1.3.132.0.33")] {
             let der = pem_block(text, "CERTIFICATE").unwrap();
-            assert!(unusable_key(&der).is_some());
+            assert!(unusable_key(&der).is_some_and(|key| part.ends_with(&key)));
+            #[cfg(not(feature = "openssl"))]
+            {
+                says(Certificate::from_pem(text), part);
+                says(Certificate::from_pem(text), "feature `openssl`");
+            }
+            #[cfg(feature = "openssl")]
+            {
+                assert_eq!(Certificate::from_pem(text).unwrap().der(), der);
+                says(Certificate::from_der(&der, &one.inner.private_key), part);
+                says(Certificate::from_der(&der, b"x"), "OpenSSL says");
+            }
         }
         assert_eq!(unusable_key(one.der()), None);
         let p384 = include_str!("../../tests/fixtures/secp384r1_certificate.pem");

@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use dimpl::{Config, Dtls, Output, ProtocolVersion, SecurityError};
+use dimpl::{Config, CryptoError, Dtls, Output, ProtocolVersion, SecurityError};
 
-use super::{Certificate, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion};
+use super::certificate::unusable_key;
+use super::{Certificate, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, WHAT_OPENSSL_DOES};
 use crate::srtp::SrtpProfile;
 
 /// Handshake datagrams stay below this, so that they pass every path that carries IPv6.
@@ -27,13 +28,20 @@ impl DimplEndpoint {
     /// An endpoint of that role.
     ///
     /// # Errors
-    /// [`DtlsError`] if the library refuses its configuration.
+    /// [`DtlsError`] if the library refuses its configuration, or the certificate has a key that it does not know.
     pub fn new(
         role: DtlsRole,
         version: DtlsVersion,
         certificate: &Certificate,
         now: Instant,
     ) -> Result<Self, DtlsError> {
+        if let Some(key) = unusable_key(certificate.der()) {
+            let reason = format!(
+                "our certificate has a key {key}, which only DTLS 1.2 on OpenSSL can use; take another version of DTLS, or \
+                 a certificate on the curve P-256"
+            );
+            return Err(DtlsError { reason });
+        }
         let (config, certificate) = (config()?, certificate.dimpl());
         let mut dtls = match version {
             DtlsVersion::Auto => Dtls::new_auto(config, certificate, now),
@@ -59,7 +67,7 @@ impl DtlsEndpoint for DimplEndpoint {
             Output::Packet(packet) => DtlsOutput::Packet(packet),
             Output::Timeout(at) => DtlsOutput::Timeout(at),
             Output::Connected => DtlsOutput::Connected,
-            Output::PeerCert(certificate) => DtlsOutput::PeerCertificate(certificate),
+            Output::PeerCert(certificate) => DtlsOutput::PeerCertificate(certificate.to_vec()),
             Output::KeyingMaterial(material, profile) => match srtp_profile(profile) {
                 Some(profile) => DtlsOutput::KeyingMaterial(material.to_vec(), profile),
                 None => DtlsOutput::Other,
@@ -77,6 +85,15 @@ impl DtlsEndpoint for DimplEndpoint {
     fn close(&mut self) {
         // An association that already failed has nobody to say goodbye to.
         let _ = self.dtls.close();
+    }
+
+    fn check_peer_certificate(&self, certificate: &[u8]) -> Result<(), DtlsError> {
+        let Some(key) = unusable_key(certificate) else { return Ok(()) };
+        let reason = format!(
+            "the peer's certificate has a key {key}, and only the curves P-256 and P-384 are supported; give the peer a \
+             certificate on P-256, or {WHAT_OPENSSL_DOES}"
+        );
+        Err(DtlsError { reason })
     }
 
     fn version(&self) -> Option<&'static str> {
@@ -129,13 +146,18 @@ fn failed(error: &dimpl::Error) -> DtlsError {
                 | SecurityError::UnsupportedKeyExchangeAlgorithm
         ),
         dimpl::Error::CertificateError(_) => true,
+        dimpl::Error::CryptoError(error) => {
+            matches!(error, CryptoError::UnsupportedEcCurve | CryptoError::UnsupportedPublicKeyAlgorithm)
+        }
         _ => false,
     };
     let hint = if unsuitable {
-        "; if the peer's certificate has an RSA key or is on another curve than P-256 and P-384, as those of some cameras \
-         and servers, give the peer one on P-256"
+        format!(
+            "; if the peer's certificate has an RSA key or is on another curve than P-256 and P-384, as those of some \
+             cameras and servers, give the peer one on P-256, or {WHAT_OPENSSL_DOES}"
+        )
     } else {
-        ""
+        String::new()
     };
     DtlsError { reason: format!("{error}{hint}") }
 }
@@ -147,7 +169,9 @@ mod tests {
     #[test]
     fn a_peer_with_a_certificate_that_does_not_fit_is_told_what_would() {
         let refused = failed(&SecurityError::FatalAlert { description: 40 }.into());
-        assert!(refused.reason.contains("RSA") && refused.reason.contains("P-256"), "{refused}");
+        assert!(["RSA", "P-256", "openssl"].iter().all(|part| refused.reason.contains(part)), "{refused}");
+        let refuses = failed(&CryptoError::UnsupportedEcCurve.into());
+        assert!(refuses.reason.contains("openssl"), "{refuses}");
         let other = failed(&SecurityError::FatalAlert { description: 10 }.into());
         assert!(!other.reason.contains("RSA"), "{other}");
     }
