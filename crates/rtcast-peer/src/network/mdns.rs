@@ -1,88 +1,176 @@
-//! Resolving names that end in `.local` (RFC 6762), which browsers give instead of their addresses.
+//! Names that end in `.local` (RFC 6762), which stand for addresses that a web page, or a peer elsewhere, is not to see:
+//! those of peers are looked up, ours are answered for (draft-ietf-mmusic-mdns-ice-candidates).
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
-use rtcast_proto::ice::{mdns_answers, mdns_query};
+use rtcast_proto::ice::{mdns_announcement, mdns_answers, mdns_query, mdns_response};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tracing::debug;
 
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 const PORT: u16 = 5_353;
+
+/// The longest message of mDNS (RFC 6762 §17).
+const MAX_MESSAGE: usize = 9_000;
 
 /// When the question is asked, and when it is given up. RFC 6762 §5.2 asks for a second at least between the first two;
 /// a name of ICE lives for minutes only, and who waits for it is a person.
 const WAITS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 
+/// Between the two announcements of a name (RFC 6762 §8.3).
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
+
 /// The first address of a name that somebody in our networks answers with.
 pub(super) async fn resolve(name: &str) -> Option<IpAddr> {
     let query = mdns_query(name)?;
     // As any responder, on the port of mDNS: some answer to the whole group only.
-    let sockets = match sockets(PORT).or_else(|_| sockets(0)) {
-        Ok(sockets) => sockets,
+    let networks = match networks(PORT).or_else(|_| networks(0)) {
+        Ok(networks) => networks,
         Err(error) => {
             debug!(%error, "a name cannot be asked for by mDNS");
             return None;
         }
     };
-    let mut buffer = [0; 9_000];
+    let mut buffer = [0; MAX_MESSAGE];
     for wait in WAITS {
-        for socket in &sockets {
-            // An interface without multicast cannot carry the question; the others can.
-            let _ = socket.send_to(&query, (GROUP, PORT)).await;
+        for network in &networks {
+            network.tell(&query).await;
         }
         let deadline = tokio::time::Instant::now() + wait;
-        loop {
-            // All sockets get what comes to the group, so that the first hears every answer to it; what comes to one of
-            // them alone is heard there.
-            let heard = std::future::poll_fn(|context| {
-                for socket in &sockets {
-                    let mut space = tokio::io::ReadBuf::new(&mut buffer);
-                    if let std::task::Poll::Ready(Ok(_)) = socket.poll_recv_from(context, &mut space) {
-                        return std::task::Poll::Ready(mdns_answers(space.filled(), name));
-                    }
-                }
-                std::task::Poll::Pending
-            });
-            match tokio::time::timeout_at(deadline, heard).await {
-                Ok(found) => {
-                    if let Some(address) = found.first() {
-                        return Some(*address);
-                    }
-                }
-                Err(_) => break,
+        while let Ok((_, _, length)) = tokio::time::timeout_at(deadline, receive(&networks, &mut buffer)).await {
+            if let Some(address) = mdns_answers(&buffer[..length], name).first() {
+                return Some(*address);
             }
         }
     }
     None
 }
 
-/// A socket for each network that we are in.
-fn sockets(port: u16) -> io::Result<Vec<UdpSocket>> {
-    let interfaces: BTreeSet<Ipv4Addr> = if_addrs::get_if_addrs()?
-        .into_iter()
-        .filter_map(|interface| match interface.ip() {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
-        })
-        .collect();
-    let mut sockets = Vec::new();
-    for interface in interfaces {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_reuse_address(true)?;
-        #[cfg(unix)]
-        socket.set_reuse_port(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
-        socket.set_multicast_if_v4(&interface)?;
-        // RFC 6762 §11: answers with another TTL are not from our network.
-        socket.set_multicast_ttl_v4(255)?;
-        if socket.join_multicast_v4(&GROUP, &interface).is_ok() {
-            sockets.push(UdpSocket::from_std(socket.into())?);
+/// Answers whoever in our networks asks for one of these names, until it is dropped.
+pub(super) async fn respond(names: Vec<(String, IpAddr)>) {
+    let networks = match networks(PORT) {
+        Ok(networks) => networks,
+        Err(error) => {
+            debug!(%error, "names of ours cannot be answered for by mDNS");
+            return;
+        }
+    };
+    let announcement = mdns_announcement(&names);
+    // RFC 6762 §8.1: that nobody else has the name need not be found out, for it is random.
+    for pause in [ANNOUNCE_AGAIN, Duration::MAX] {
+        for network in &networks {
+            network.tell(&announcement).await;
+        }
+        let answering = answer(&networks, &names);
+        if tokio::time::timeout(pause, answering).await.is_ok() {
+            return;
         }
     }
-    Ok(sockets)
+}
+
+async fn answer(networks: &[Network], names: &[(String, IpAddr)]) {
+    let mut buffer = [0; MAX_MESSAGE];
+    loop {
+        let (network, source, length) = receive(networks, &mut buffer).await;
+        let Some(response) = mdns_response(&buffer[..length], names, source.port() == PORT) else { continue };
+        if response.unicast {
+            // Whoever has gone does not miss it.
+            let _ = network.socket.send_to(&response.message, source).await;
+            continue;
+        }
+        // All of our sockets hear a question to the group, so this one need not be that of the network it came from.
+        for network in networks {
+            network.tell(&response.message).await;
+        }
+    }
+}
+
+/// The next message, from whom it comes, and a socket that can answer. All sockets of a family get what comes to the
+/// group, so that the first hears everything; what comes to one of them alone is heard there.
+async fn receive<'a>(networks: &'a [Network], buffer: &mut [u8]) -> (&'a Network, SocketAddr, usize) {
+    std::future::poll_fn(|context| {
+        for network in networks {
+            let mut space = ReadBuf::new(buffer);
+            if let Poll::Ready(Ok(source)) = network.socket.poll_recv_from(context, &mut space) {
+                return Poll::Ready((network, source, space.filled().len()));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A network that we are in, in one family of addresses.
+struct Network {
+    socket: UdpSocket,
+    group: SocketAddr,
+}
+
+impl Network {
+    async fn tell(&self, message: &[u8]) {
+        // An interface without multicast cannot carry the message; the others can.
+        let _ = self.socket.send_to(message, self.group).await;
+    }
+}
+
+/// All networks that can carry mDNS.
+fn networks(port: u16) -> io::Result<Vec<Network>> {
+    let mut v4 = BTreeSet::new();
+    let mut v6 = BTreeSet::new();
+    for interface in if_addrs::get_if_addrs()? {
+        match interface.ip() {
+            IpAddr::V4(ip) => drop(v4.insert(ip)),
+            IpAddr::V6(_) => v6.extend(interface.index),
+        }
+    }
+    let mut networks = Vec::new();
+    let mut failure = None;
+    let joined = v4.into_iter().map(|interface| join_v4(interface, port));
+    for network in joined.chain(v6.into_iter().map(|interface| join_v6(interface, port))) {
+        match network {
+            Ok(network) => networks.push(network),
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if networks.is_empty() => Err(error),
+        _ => Ok(networks),
+    }
+}
+
+fn join_v4(interface: Ipv4Addr, port: u16) -> io::Result<Network> {
+    let socket = shared_socket(Domain::IPV4)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    socket.set_multicast_if_v4(&interface)?;
+    // RFC 6762 §11: answers with another TTL are not from our network.
+    socket.set_multicast_ttl_v4(255)?;
+    socket.join_multicast_v4(&GROUP_V4, &interface)?;
+    Ok(Network { socket: UdpSocket::from_std(socket.into())?, group: SocketAddr::from((GROUP_V4, PORT)) })
+}
+
+fn join_v6(interface: u32, port: u16) -> io::Result<Network> {
+    let socket = shared_socket(Domain::IPV6)?;
+    socket.set_only_v6(true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    socket.set_multicast_if_v6(interface)?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.join_multicast_v6(&GROUP_V6, interface)?;
+    Ok(Network { socket: UdpSocket::from_std(socket.into())?, group: SocketAddr::from((GROUP_V6, PORT)) })
+}
+
+/// A socket on a port that others on this machine have as well.
+fn shared_socket(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

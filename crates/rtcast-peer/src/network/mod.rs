@@ -9,7 +9,7 @@ mod settings;
 mod tcp;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,7 @@ enum Request {
     Gather(u32),
     InUse(u32),
     Resolve(IceCandidate),
+    Respond(Vec<(String, IpAddr)>),
     Listen(std::net::TcpListener),
     Connect { local: SocketAddr, remote: SocketAddr, outgoing: mpsc::Receiver<DetouredRun> },
 }
@@ -108,6 +109,11 @@ impl NetworkHandle {
     /// Waits for TCP connections of the peer.
     pub(crate) fn listen(&mut self, listener: std::net::TcpListener) {
         self.request(Request::Listen(listener));
+    }
+
+    /// Answers for these names of ours.
+    pub(crate) fn respond(&mut self, names: Vec<(String, IpAddr)>) {
+        self.request(Request::Respond(names));
     }
 
     /// Opens a TCP connection from an active candidate, and carries what comes from `outgoing`.
@@ -155,6 +161,7 @@ impl Network {
                         self.resolving.spawn(resolve(Arc::clone(&self.config), candidate));
                     }
                     Some(Request::Resolve(_)) => debug!("the peer gives more names than are looked up at a time"),
+                    Some(Request::Respond(names)) => drop(self.listening.spawn(mdns::respond(names))),
                     Some(Request::Listen(listener)) => {
                         self.listening.spawn(tcp::listen(Arc::clone(&self.config), listener));
                     }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use rtcast_proto::ice::Announced;
 
+use crate::random;
+
 /// Decides by its IP address whether an address of this machine may be used.
 pub type AddressFilter = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
@@ -42,6 +44,11 @@ pub struct IceSettings {
     /// What peers are told instead of an address of this machine, where a NAT maps the whole address to a public one, with
     /// the same ports. Default: nothing.
     pub address_mapping: BTreeMap<IpAddr, IpAddr>,
+    /// Whether peers are told random names that end in `.local` instead of the addresses of this machine, as browsers do it
+    /// (draft-ietf-mmusic-mdns-ice-candidates): only peers in the same networks can find out what they stand for. What
+    /// [`address_mapping`](Self::address_mapping) names is told as that says. The names are answered for by mDNS as long as
+    /// the connection lives; it must be made within a tokio runtime. Default: no.
+    pub mdns_candidates: bool,
 }
 
 impl IceSettings {
@@ -53,10 +60,22 @@ impl IceSettings {
         }
     }
 
-    /// What peers are told instead of this address, if anything.
-    pub(crate) fn announced(&self, address: SocketAddr) -> Option<Announced> {
-        let ip = self.address_mapping.get(&address.ip())?;
-        Some(Announced::Address(SocketAddr::new(*ip, address.port())))
+    /// What peers are told instead of this address, if anything; a name that it needs is added to `names`.
+    pub(crate) fn announced(&self, address: SocketAddr, names: &mut Vec<(String, IpAddr)>) -> Option<Announced> {
+        let ip = address.ip();
+        if let Some(mapped) = self.address_mapping.get(&ip) {
+            return Some(Announced::Address(SocketAddr::new(*mapped, address.port())));
+        }
+        if !self.mdns_candidates {
+            return None;
+        }
+        let known = names.iter().find(|(_, known)| *known == ip).map(|(name, _)| name.clone());
+        let name = known.unwrap_or_else(|| {
+            let name = format!("{}.local", random::uuid());
+            names.push((name.clone(), ip));
+            name
+        });
+        Some(Announced::Name(name))
     }
 
     /// Binds a TCP port to wait on: not the number of a UDP port of ours, for an address alone tells what it belongs to.
@@ -108,6 +127,7 @@ impl fmt::Debug for IceSettings {
             .field("tcp", &self.tcp)
             .field("port_range", &self.port_range)
             .field("address_mapping", &self.address_mapping)
+            .field("mdns_candidates", &self.mdns_candidates)
             .finish()
     }
 }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rtcast_proto::JsepConfig;
 use rtcast_proto::connection::{Connection, ConnectionConfig, ConnectionStats, IceOptions};
 use rtcast_proto::dtls::Certificate;
-use rtcast_proto::ice::{IceServer, IceTransportPolicy, LocalCandidate};
+use rtcast_proto::ice::{IceServer, IceTransportPolicy, LocalCandidate, TCP_ACTIVE_PORT};
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle, private_sockets};
@@ -157,9 +157,11 @@ impl PeerConnection {
             }
             _ => None,
         };
-        let tcp = tcp_candidates(&configuration.ice, &addresses, listener.as_ref());
+        let mut names = Vec::new();
+        let tcp = tcp_candidates(&configuration.ice, &addresses, listener.as_ref(), &mut names);
         for address in addresses {
-            connection.add_host(LocalCandidate::Host { address, announced: configuration.ice.announced(address) });
+            let announced = configuration.ice.announced(address, &mut names);
+            connection.add_host(LocalCandidate::Host { address, announced });
         }
         tcp.into_iter().for_each(|local| connection.add_host(local));
         let id = endpoint.next_id();
@@ -174,6 +176,9 @@ impl PeerConnection {
         let mut network = NetworkHandle::new(NetworkConfig { id, shard: inner.shard.clone(), servers });
         if let Some(listener) = listener {
             network.listen(listener);
+        }
+        if !names.is_empty() && configuration.ice_transport_policy != IceTransportPolicy::Relay {
+            network.respond(names);
         }
         let tcp = configuration.ice.tcp != TcpCandidates::None;
         let equip = move |entry: &mut Entry, _| {
@@ -241,6 +246,7 @@ fn tcp_candidates(
     settings: &IceSettings,
     addresses: &[SocketAddr],
     listener: Option<&std::net::TcpListener>,
+    names: &mut Vec<(String, IpAddr)>,
 ) -> Vec<LocalCandidate> {
     let bound = listener.and_then(|listener| listener.local_addr().ok());
     let mut ips: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
@@ -249,10 +255,11 @@ fn tcp_candidates(
     for ip in ips {
         if let Some(bound) = bound.filter(|bound| bound.is_ipv4() == ip.is_ipv4()) {
             let address = SocketAddr::new(ip, bound.port());
-            candidates.push(LocalCandidate::TcpPassive { address, announced: settings.announced(address) });
+            candidates.push(LocalCandidate::TcpPassive { address, announced: settings.announced(address, names) });
         }
         if settings.tcp != TcpCandidates::None {
-            candidates.push(LocalCandidate::TcpActive { ip });
+            let announced = settings.announced(SocketAddr::new(ip, TCP_ACTIVE_PORT), names);
+            candidates.push(LocalCandidate::TcpActive { ip, announced });
         }
     }
     candidates

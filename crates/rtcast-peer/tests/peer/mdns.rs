@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::support::wait_for;
 use rtcast_peer::{
     Configuration, Direction, MediaKind, PeerConnection, PeerConnectionState, SdpType, SessionDescription,
+    TcpCandidates,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -38,6 +39,43 @@ fn responder() -> tokio::task::JoinHandle<()> {
     })
 }
 
+/// Gives the answerer an offer without any address, and returns its answer: unless the offerer finds the answerer, neither
+/// can begin.
+async fn answer_without_addresses(offerer: &PeerConnection, answerer: &PeerConnection) -> String {
+    offerer.add_transceiver(MediaKind::Video, Direction::Recvonly).await.unwrap();
+    offerer.set_local_description(None).await.unwrap();
+    let sdp = |connection: &PeerConnection| connection.local_description().unwrap().sdp().to_owned();
+    let offer: String =
+        sdp(offerer).lines().filter(|line| !line.starts_with("a=candidate:")).flat_map(|line| [line, "\r\n"]).collect();
+    answerer.set_remote_description(SessionDescription::new(SdpType::Offer, offer).unwrap()).await.unwrap();
+    answerer.set_local_description(None).await.unwrap();
+    sdp(answerer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_addresses_hide_behind_names_that_peers_find_out() {
+    for (address, v4) in [("127.0.0.1:0", true), ("[::1]:0", false)] {
+        let mut configuration = Configuration::default();
+        configuration.address = Some(address.parse().unwrap());
+        let offerer = PeerConnection::new(configuration.clone()).await.unwrap();
+        configuration.ice.mdns_candidates = true;
+        configuration.ice.tcp = TcpCandidates::ActiveAndPassive;
+        let answerer = PeerConnection::new(configuration).await.unwrap();
+        let answer = answer_without_addresses(&offerer, &answerer).await;
+        let candidates: Vec<&str> = answer.lines().filter(|line| line.starts_with("a=candidate:")).collect();
+        assert_eq!(candidates.len(), 3, "UDP, and TCP both ways: {answer}");
+        let names: Vec<&str> = candidates.iter().map(|line| line.split(' ').nth(4).unwrap()).collect();
+        assert!(names[0].len() == 42 && names[0].ends_with(".local"), "{answer}");
+        assert!(names.iter().all(|name| *name == names[0]), "one address, one name: {answer}");
+        let line = answer.lines().find(|line| line.starts_with("c=")).unwrap();
+        assert_eq!(line, "c=IN IP4 0.0.0.0");
+        offerer.set_remote_description(SessionDescription::new(SdpType::Answer, answer).unwrap()).await.unwrap();
+        wait_for(&offerer, PeerConnectionState::Connected).await;
+        let pair = offerer.dtls_transport().unwrap().ice_transport().selected_candidate_pair().unwrap();
+        assert_eq!(pair.remote.is_ipv4(), v4);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_leads_to_the_peer() {
     let responder = responder();
@@ -45,19 +83,8 @@ async fn a_name_leads_to_the_peer() {
     configuration.address = Some("127.0.0.1:0".parse().unwrap());
     let offerer = PeerConnection::new(configuration.clone()).await.unwrap();
     let answerer = PeerConnection::new(configuration).await.unwrap();
-    offerer.add_transceiver(MediaKind::Video, Direction::Recvonly).await.unwrap();
-    offerer.set_local_description(None).await.unwrap();
-    // The answerer learns no address of the offerer, and the offerer of the answerer only a name: but for the lookup, neither
-    // could begin.
-    let sdp = |connection: &PeerConnection| connection.local_description().unwrap().sdp().to_owned();
-    let offer: String = sdp(&offerer)
-        .lines()
-        .filter(|line| !line.starts_with("a=candidate:"))
-        .flat_map(|line| [line, "\r\n"])
-        .collect();
-    answerer.set_remote_description(SessionDescription::new(SdpType::Offer, offer).unwrap()).await.unwrap();
-    answerer.set_local_description(None).await.unwrap();
-    let answer: String = sdp(&answerer)
+    let answer: String = answer_without_addresses(&offerer, &answerer)
+        .await
         .lines()
         .map(|line| match line.starts_with("a=candidate:") {
             true => line.replace("127.0.0.1", NAME) + "\r\n",

@@ -37,6 +37,8 @@ pub enum LocalCandidate {
     TcpActive {
         /// The address; the port is chosen when a connection is opened.
         ip: IpAddr,
+        /// What the peer is told instead, if not the address; its port means nothing.
+        announced: Option<Announced>,
     },
     /// What a STUN server sees of a UDP socket.
     ServerReflexive {
@@ -93,7 +95,7 @@ impl LocalCandidate {
             Self::Host { address, .. } | Self::Relayed { address, .. } => (*address, Protocol::Udp),
             Self::ServerReflexive { base, .. } => (*base, Protocol::Udp),
             Self::TcpPassive { address, .. } => (*address, Protocol::Tcp),
-            Self::TcpActive { ip } => (SocketAddr::new(*ip, TCP_ACTIVE_PORT), Protocol::Tcp),
+            Self::TcpActive { ip, .. } => (SocketAddr::new(*ip, TCP_ACTIVE_PORT), Protocol::Tcp),
         }
     }
 
@@ -106,7 +108,7 @@ impl LocalCandidate {
         let candidate = match self {
             Self::Host { address, .. } => is::Candidate::host(*address, Protocol::Udp),
             Self::TcpPassive { address, .. } => tcp(*address, 4, "passive"),
-            Self::TcpActive { ip } => tcp(SocketAddr::new(*ip, TCP_ACTIVE_PORT), 6, "active"),
+            Self::TcpActive { ip, .. } => tcp(SocketAddr::new(*ip, TCP_ACTIVE_PORT), 6, "active"),
             Self::ServerReflexive { address, base } => is::Candidate::server_reflexive(*address, *base, Protocol::Udp),
             Self::Relayed { address, over, .. } => relayed(*address, *over, position),
         };
@@ -137,19 +139,31 @@ impl LocalCandidate {
             candidate.related_address = Some(unspecified.to_owned());
             candidate.related_port = Some(0);
         }
-        match self {
-            Self::Host { announced: Some(announced), .. } | Self::TcpPassive { announced: Some(announced), .. } => {
-                match announced {
-                    Announced::Address(address) => {
-                        candidate.address = address.ip().to_string();
-                        candidate.port = address.port();
-                    }
-                    Announced::Name(name) => candidate.address.clone_from(name),
+        match self.announced() {
+            Some(Announced::Address(address)) => {
+                candidate.address = address.ip().to_string();
+                if !matches!(self, Self::TcpActive { .. }) {
+                    candidate.port = address.port();
                 }
             }
-            _ => {}
+            Some(Announced::Name(name)) => candidate.address.clone_from(name),
+            None => {}
         }
         Ok(candidate)
+    }
+
+    /// Whether the peer is told a name, so that it is not to see the address elsewhere either.
+    pub(super) const fn is_hidden(&self) -> bool {
+        matches!(self.announced(), Some(Announced::Name(_)))
+    }
+
+    const fn announced(&self) -> Option<&Announced> {
+        match self {
+            Self::Host { announced, .. } | Self::TcpPassive { announced, .. } | Self::TcpActive { announced, .. } => {
+                announced.as_ref()
+            }
+            Self::ServerReflexive { .. } | Self::Relayed { .. } => None,
+        }
     }
 }
 

@@ -67,6 +67,102 @@ pub fn mdns_answers(message: &[u8], name: &str) -> Vec<IpAddr> {
     addresses
 }
 
+/// An answer to a question of mDNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MdnsResponse {
+    /// The bytes.
+    pub message: Vec<u8>,
+    /// Whether it goes to whoever asked alone; if not, to the group.
+    pub unicast: bool,
+}
+
+/// Names of ours with the address that each stands for, as they are announced to the group (RFC 6762 §8.3).
+pub fn mdns_announcement(names: &[(String, IpAddr)]) -> Vec<u8> {
+    let mut message = header(0, 0, names.len());
+    for (name, address) in names {
+        write_record(&mut message, name, *address, false);
+    }
+    message
+}
+
+/// The answer to a message, if that asks for one of our names. `from_mdns` says that it came from port 5353; whoever asks
+/// from another knows only plain DNS (RFC 6762 §6.7).
+pub fn mdns_response(message: &[u8], names: &[(String, IpAddr)], from_mdns: bool) -> Option<MdnsResponse> {
+    const TYPE_ANY: u16 = 255;
+    const CLASS_IN: u16 = 1;
+    let head = message.get(..12)?;
+    // A response, or another operation than a query (RFC 6762 §18.2, §18.3).
+    if head[2] & 0xf8 != 0 {
+        return None;
+    }
+    let mut at = 12;
+    let mut unicast = true;
+    let mut questions = 0;
+    let mut asked: Vec<&(String, IpAddr)> = Vec::new();
+    for _ in 0..usize::from(u16::from_be_bytes([head[4], head[5]])).min(MAX_RECORDS) {
+        let (name, end) = read_name(message, at)?;
+        let fixed = message.get(end..end + 4)?;
+        at = end + 4;
+        questions += 1;
+        let (kind, class) = (u16::from_be_bytes([fixed[0], fixed[1]]), u16::from_be_bytes([fixed[2], fixed[3]]));
+        if class & 0x7fff != CLASS_IN {
+            continue;
+        }
+        for entry in names.iter().filter(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            let fits = kind == TYPE_ANY || kind == if entry.1.is_ipv4() { TYPE_A } else { TYPE_AAAA };
+            if fits && !asked.contains(&entry) {
+                asked.push(entry);
+                unicast &= class & 0x8000 != 0;
+            }
+        }
+    }
+    if asked.is_empty() {
+        return None;
+    }
+    let mut response = if from_mdns {
+        header(0, 0, asked.len())
+    } else {
+        // RFC 6762 §6.7: with the number and the questions of whoever asks.
+        let mut response = header(u16::from_be_bytes([head[0], head[1]]), questions, asked.len());
+        response.extend_from_slice(&message[12..at]);
+        response
+    };
+    for (name, address) in asked {
+        write_record(&mut response, name, *address, !from_mdns);
+    }
+    Some(MdnsResponse { message: response, unicast: unicast || !from_mdns })
+}
+
+/// RFC 6762 §18: an authoritative response.
+fn header(id: u16, questions: u16, answers: usize) -> Vec<u8> {
+    let fields = [id, 0x8400, questions, answers as u16, 0, 0];
+    fields.iter().flat_map(|field| field.to_be_bytes()).collect()
+}
+
+fn write_record(message: &mut Vec<u8>, name: &str, address: IpAddr, legacy: bool) {
+    for label in name.split('.') {
+        message.push(label.len().min(63) as u8);
+        message.extend_from_slice(&label.as_bytes()[..label.len().min(63)]);
+    }
+    message.push(0);
+    let kind = if address.is_ipv4() { TYPE_A } else { TYPE_AAAA };
+    message.extend_from_slice(&kind.to_be_bytes());
+    // RFC 6762 §10.2: class IN, and what was known before is wrong; plain DNS has no such bit, and forgets soon.
+    let (class, time_to_live): (u16, u32) = if legacy { (1, 10) } else { (0x8001, 120) };
+    message.extend_from_slice(&class.to_be_bytes());
+    message.extend_from_slice(&time_to_live.to_be_bytes());
+    match address {
+        IpAddr::V4(ip) => {
+            message.extend_from_slice(&[0, 4]);
+            message.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            message.extend_from_slice(&[0, 16]);
+            message.extend_from_slice(&ip.octets());
+        }
+    }
+}
+
 /// A name, and where what follows it begins (RFC 1035 §4.1.4).
 fn read_name(message: &[u8], start: usize) -> Option<(String, usize)> {
     let (mut at, mut end, mut name) = (start, None, String::new());
@@ -119,6 +215,43 @@ mod tests {
         assert!(mdns_answers(&mdns_query(NAME).unwrap(), NAME).is_empty(), "a question is no answer");
     }
 
+    fn ours() -> Vec<(String, IpAddr)> {
+        vec![(NAME.to_owned(), "192.168.1.9".parse().unwrap()), ("b.local".to_owned(), "2001:db8::7".parse().unwrap())]
+    }
+
+    #[test]
+    fn our_names_are_answered_for() {
+        for (name, address) in ours() {
+            let query = mdns_query(&name.to_uppercase()).unwrap();
+            let answer = mdns_response(&query, &ours(), true).unwrap();
+            assert!(answer.unicast, "the query asks for it");
+            assert_eq!(mdns_answers(&answer.message, &name), [address]);
+            // The same as a question to the group, which has no such bit.
+            let mut query = query;
+            let bit = query.len() - 2;
+            query[bit] = 0;
+            let first = 12 + name.len() + 2 + 2;
+            query[first] = 0;
+            assert!(!mdns_response(&query, &ours(), true).unwrap().unicast);
+        }
+        assert_eq!(mdns_response(&mdns_query("c.local").unwrap(), &ours(), true), None);
+        assert_eq!(mdns_response(&response(), &ours(), true), None, "an answer is no question");
+        for (name, address) in ours() {
+            assert_eq!(mdns_answers(&mdns_announcement(&ours()), &name), [address]);
+        }
+    }
+
+    #[test]
+    fn plain_dns_gets_its_number_and_question_back() {
+        let mut query = mdns_query(NAME).unwrap();
+        query[..2].copy_from_slice(&[7, 9]);
+        let answer = mdns_response(&query, &ours(), false).unwrap();
+        assert!(answer.unicast);
+        assert_eq!(answer.message[..8], [7, 9, 0x84, 0, 0, 2, 0, 1]);
+        assert_eq!(answer.message[12..query.len()], query[12..]);
+        assert_eq!(mdns_answers(&answer.message, NAME), ["192.168.1.9".parse::<IpAddr>().unwrap()]);
+    }
+
     #[test]
     fn only_plain_names_are_asked_for() {
         for name in ["", ".local", "local", "a.b.local", "example.org", "a b.local", "ü.local", &"a".repeat(70)] {
@@ -131,6 +264,12 @@ mod tests {
         let whole = response();
         for length in 0..whole.len() {
             mdns_answers(&whole[..length], NAME);
+            mdns_response(&whole[..length], &ours(), true);
+        }
+        let query = mdns_query(NAME).unwrap();
+        for length in 0..query.len() {
+            let answer = mdns_response(&query[..length], &ours(), true);
+            assert_eq!(answer, None, "{length} of {} bytes", query.len());
         }
         let mut circle = whole;
         circle[12..14].copy_from_slice(&[0xc0, 12]);

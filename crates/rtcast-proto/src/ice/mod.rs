@@ -15,7 +15,7 @@ pub use binding::{binding_owner, binding_response};
 pub use candidate::{Announced, LocalCandidate, RelayProtocol, TCP_ACTIVE_PORT};
 pub use credentials::IceCredentials;
 pub use framing::{FramingKind, StreamFraming};
-pub use mdns::{mdns_answers, mdns_query};
+pub use mdns::{MdnsResponse, mdns_announcement, mdns_answers, mdns_query, mdns_response};
 pub use server::{IceServer, IceServerError, IceServerErrorKind, IceServerScheme, IceServerUrl};
 pub use transport::{IceError, IceRole, IceTransport, IceTransportPolicy, IceTransportState, SelectedPair};
 pub use username::username_of;

@@ -150,7 +150,8 @@ impl IceTransport {
         if self.policy == IceTransportPolicy::Relay && !local.is_relayed() {
             return Ok(None);
         }
-        let private = self.policy == IceTransportPolicy::Relay;
+        // draft-ietf-mmusic-mdns-ice-candidates §3.1.2.2: what hides behind a name does not stand in other candidates.
+        let private = self.policy == IceTransportPolicy::Relay || self.locals.iter().any(LocalCandidate::is_hidden);
         let told = self.newest_mut().add_local(&local, private)?;
         let lasting = !matches!(local, LocalCandidate::ServerReflexive { .. } | LocalCandidate::Relayed { .. });
         if lasting && told.is_some() {
@@ -235,6 +236,11 @@ impl IceTransport {
     /// Our role now.
     pub fn role(&self) -> IceRole {
         self.newest().role()
+    }
+
+    /// The peer's credentials of the newest generation, once they are known.
+    pub fn remote_credentials(&self) -> Option<&IceCredentials> {
+        self.newest().remote.as_ref()
     }
 
     /// Sets the peer's credentials for the newest generation.
