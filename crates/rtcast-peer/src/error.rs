@@ -3,6 +3,7 @@
 use std::io;
 
 use rtcast_proto::DescriptionError;
+use rtcast_proto::connection::DtmfError;
 use rtcast_proto::data_channel::DataChannelError;
 use rtcast_proto::dtls::CertificateError;
 use rtcast_proto::ice::IceServerError;
@@ -17,6 +18,9 @@ pub enum Error {
     /// A data channel could not be made, or a message not be sent.
     #[error(transparent)]
     DataChannel(#[from] DataChannelError),
+    /// Tones cannot be sent.
+    #[error(transparent)]
+    Dtmf(#[from] DtmfError),
     /// The connection is closed.
     #[error("the peer connection is closed; make a new one")]
     Closed,
@@ -67,6 +71,7 @@ impl Error {
         match self {
             Self::Description(error) => error.name(),
             Self::DataChannel(error) => error.name(),
+            Self::Dtmf(error) => error.name(),
             Self::IceServer(error) => error.name(),
             Self::Closed => "InvalidStateError",
             Self::Type { .. } => "TypeError",

@@ -20,22 +20,23 @@ pub use error::Error;
 pub use net::{SocketCapabilities, SocketOptions};
 pub use network::{AddressFilter, IceSettings, TcpCandidates};
 pub use peer_connection::{
-    Configuration, DtlsTransport, EventStream, IceTransport, PeerConnection, PeerConnectionEvent, RemoteTrack,
-    RtpCapabilities, RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackEvent, TrackOrKind,
-    TrackStateChange, TrackStateStream,
+    Configuration, DtlsTransport, DtmfSender, EventStream, IceTransport, PeerConnection, PeerConnectionEvent,
+    RemoteTrack, RtpCapabilities, RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, ToneChangeEvent,
+    ToneReceivedEvent, TrackEvent, TrackOrKind, TrackStateChange, TrackStateStream,
 };
 pub use rtcast_proto::connection::{
-    ConnectionStats, ContributingSource, DtlsTransportState, IceCandidateError, IceGatheringState, OfferOptions,
-    PeerConnectionState, ReceiverReport, ReceiverStats, RtcpParameters, RtpCodecParameters, RtpEncodingParameters,
-    RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters, SenderReport, SenderStats,
-    SynchronizationSource,
+    ConnectionStats, ContributingSource, DtlsTransportState, DtmfError, IceCandidateError, IceGatheringState,
+    OfferOptions, PeerConnectionState, ReceiverReport, ReceiverStats, RtcpParameters, RtpCodecParameters,
+    RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters, SenderReport,
+    SenderStats, SynchronizationSource,
 };
 pub use rtcast_proto::data_channel::{
     DataChannelError, DataChannelInit, DataChannelMessage, DataChannelState, SctpTransportState,
 };
 pub use rtcast_proto::dtls::{Certificate, DtlsVersion};
 pub use rtcast_proto::ice::{
-    IceServer, IceServerError, IceServerErrorKind, IceTransportPolicy, IceTransportState, SelectedPair,
+    IceCredentials, IceRole, IceServer, IceServerError, IceServerErrorKind, IceTransportPolicy, IceTransportState,
+    SelectedPair,
 };
 pub use rtcast_proto::stats::{self, RtcStats, StatsDictionary, StatsReport};
 pub use rtcast_proto::{

@@ -9,6 +9,8 @@ pub struct RtpCapabilities {
     pub codecs: Vec<RtpCodec>,
     /// Whether lost packets of them can be sent again as `rtx`, which has no entry of its own among the codecs.
     pub retransmission: bool,
+    /// Whether tones of a dial pad go with sound, as `telephone-event`, which has no entry either.
+    pub telephone_events: bool,
     /// The URIs of the header extensions.
     pub header_extensions: Vec<String>,
 }
@@ -21,6 +23,7 @@ impl RtpCapabilities {
         Self {
             codecs: codecs().map(|capability| capability.codec.clone()).collect(),
             retransmission: codecs().any(|capability| capability.retransmission),
+            telephone_events: kind == MediaKind::Audio && config.telephone_events,
             header_extensions: extensions.map(|extension| extension.uri.clone()).collect(),
         }
     }

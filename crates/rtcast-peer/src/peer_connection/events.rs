@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use rtcast_proto::connection::{DtlsTransportState, IceCandidateError, IceGatheringState, PeerConnectionState};
-use rtcast_proto::ice::IceTransportState;
+use rtcast_proto::ice::{IceTransportState, SelectedPair};
 use rtcast_proto::{IceCandidate, SignalingState};
 
+use super::dtmf::{ToneChangeEvent, ToneReceivedEvent};
 use super::listeners::Listener;
 use super::{PeerConnection, RemoteTrack, RtpTransceiver};
 use crate::data_channel::DataChannel;
@@ -35,6 +36,12 @@ pub enum PeerConnectionEvent {
     Track(TrackEvent),
     /// `datachannel`: the peer has made one, and it is open.
     DataChannel(DataChannel),
+    /// `tonechange`.
+    ToneChange(ToneChangeEvent),
+    /// The peer sent a tone of a dial pad.
+    ToneReceived(ToneReceivedEvent),
+    /// `selectedcandidatepairchange` of the ICE transport; `None` when it has none any more.
+    SelectedCandidatePairChange(Option<SelectedPair>),
     /// `statechange` of the DTLS transport.
     DtlsTransportStateChange(DtlsTransportState),
 }

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod configuration;
+mod dtmf;
 mod events;
 mod handle;
 mod listeners;
@@ -32,6 +33,7 @@ use crate::network::{IceSettings, NetworkConfig, NetworkHandle, TcpCandidates, p
 use crate::random;
 
 pub use capabilities::RtpCapabilities;
+pub use dtmf::{DtmfSender, ToneChangeEvent, ToneReceivedEvent};
 pub use events::{EventStream, PeerConnectionEvent, TrackEvent};
 pub use receiver::RtpReceiver;
 pub use remote_track::{RemoteTrack, TrackStateChange, TrackStateStream};

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use rtcast_proto::connection::{
     Connection, ConnectionEvent, DtlsTransportState, IceGatheringState, PeerConnectionState,
 };
-use rtcast_proto::ice::{IceTransportState, SelectedPair};
+use rtcast_proto::ice::{IceCredentials, IceRole, IceTransportState, SelectedPair};
 use rtcast_proto::jsep::{Transceiver, TransceiverId};
-use rtcast_proto::{MediaKind, SessionDescription, SignalingState};
+use rtcast_proto::{IceCandidate, MediaKind, SessionDescription, SignalingState};
 
 use super::Inner;
+use super::dtmf::{ToneChangeEvent, ToneReceivedEvent};
 use super::events::{PeerConnectionEvent, TrackEvent};
 use super::handle::Handle;
 use super::listeners::{Listener, Listeners};
 use super::remote_track::{FrameQueue, RemoteTrack};
+use super::sender::RtpSender;
 use super::transceiver::RtpTransceiver;
 use crate::data_channel::ConnectionData;
 use crate::endpoint::{ConnectionId, ShardHandle};
@@ -39,8 +41,21 @@ pub(super) struct Snapshot {
     pub(super) failure: Option<String>,
     pub(super) remote_certificate: Option<Arc<[u8]>>,
     pub(super) selected_pair: Option<SelectedPair>,
+    pub(super) tones: Vec<Tones>,
+    pub(super) ice_role: Option<IceRole>,
+    pub(super) ice_parameters: (Option<IceCredentials>, Option<IceCredentials>),
+    pub(super) local_candidates: Vec<IceCandidate>,
+    pub(super) remote_candidates: Vec<IceCandidate>,
     /// Which of the connection's states the descriptions and transceivers show.
     revision: u64,
+}
+
+/// What a sender of sound shows of its tones.
+#[derive(Debug, Clone)]
+pub(super) struct Tones {
+    transceiver: TransceiverId,
+    pub(super) can_insert: bool,
+    pub(super) buffer: Arc<str>,
 }
 
 /// The meeting point of a connection's handles and its shard.
@@ -109,6 +124,11 @@ impl Shared {
         };
     }
 
+    /// The tones of a sender of sound.
+    pub(super) fn tones(&self, id: TransceiverId) -> Option<Tones> {
+        lock(&self.snapshot).tones.iter().find(|tones| tones.transceiver == id).cloned()
+    }
+
     pub(super) fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
         lock(&self.snapshot)
     }
@@ -130,7 +150,19 @@ impl Shared {
             snapshot.failure = connection.failure().map(str::to_owned);
             snapshot.remote_certificate = connection.remote_certificate().map(Arc::from);
         }
+        if connection.ice_candidate_counts() != (snapshot.local_candidates.len(), snapshot.remote_candidates.len()) {
+            snapshot.local_candidates = connection.local_ice_candidates();
+            snapshot.remote_candidates = connection.remote_ice_candidates();
+        }
+        snapshot.ice_role = connection.ice_role();
         snapshot.selected_pair = connection.selected_pair();
+        let sound = connection.transceivers().iter().filter(|transceiver| transceiver.kind() == MediaKind::Audio);
+        snapshot.tones.clear();
+        snapshot.tones.extend(sound.map(|transceiver| Tones {
+            transceiver: transceiver.id(),
+            can_insert: connection.can_insert_dtmf(transceiver.id()),
+            buffer: connection.tone_buffer(transceiver.id()),
+        }));
         snapshot.connection = connection.connection_state();
         snapshot.ice = connection.ice_connection_state();
         snapshot.gathering = connection.ice_gathering_state();
@@ -142,7 +174,13 @@ impl Shared {
         let (local, remote) = (connection.local_description(), connection.remote_description());
         let pending = connection.pending_local_description().is_some();
         let transceivers = connection.transceivers().to_vec();
+        let parameters = (connection.local_ice_parameters().cloned(), connection.remote_ice_parameters().cloned());
+        let (local_candidates, remote_candidates) =
+            (connection.local_ice_candidates(), connection.remote_ice_candidates());
         let mut snapshot = lock(&self.snapshot);
+        snapshot.ice_parameters = parameters;
+        snapshot.local_candidates = local_candidates;
+        snapshot.remote_candidates = remote_candidates;
         snapshot.pending_local = if pending { local.clone() } else { None };
         // Of the two, only the description in front gets the candidates that are found later.
         snapshot.current_local = if pending { connection.current_local_description().cloned() } else { local.clone() };
@@ -165,16 +203,26 @@ impl Shared {
             ConnectionEvent::IceCandidate(candidate) => PeerConnectionEvent::IceCandidate(candidate),
             ConnectionEvent::IceCandidateError(error) => PeerConnectionEvent::IceCandidateError(error),
             ConnectionEvent::NegotiationNeeded => PeerConnectionEvent::NegotiationNeeded,
+            ConnectionEvent::SelectedCandidatePairChange(pair) => {
+                PeerConnectionEvent::SelectedCandidatePairChange(pair)
+            }
             ConnectionEvent::DtlsTransportStateChange(state) => PeerConnectionEvent::DtlsTransportStateChange(state),
             ConnectionEvent::Track(track) => {
                 let queue = self.frame_queue(track.transceiver, track.kind);
-                let connection = self.connection.get().cloned().unwrap_or_default();
-                let handle = Handle::new(connection, Arc::clone(self), track.transceiver, track.kind);
+                let handle = self.handle(track.transceiver, track.kind);
                 PeerConnectionEvent::Track(TrackEvent {
                     track: RemoteTrack::new(track.track_id, track.kind, Some(track.mid), queue),
                     stream_ids: track.stream_ids,
                     transceiver: RtpTransceiver::new(handle),
                 })
+            }
+            ConnectionEvent::ToneChange { transceiver, tone } => {
+                let sender = RtpSender::new(self.handle(transceiver, MediaKind::Audio));
+                PeerConnectionEvent::ToneChange(ToneChangeEvent { sender, tone })
+            }
+            ConnectionEvent::ToneReceived { transceiver, tone, duration } => {
+                let transceiver = RtpTransceiver::new(self.handle(transceiver, MediaKind::Audio));
+                PeerConnectionEvent::ToneReceived(ToneReceivedEvent { transceiver, tone, duration })
             }
             ConnectionEvent::DataChannel(event) => match self.data.handle(event, &self.origin) {
                 Some(info) => {
@@ -207,6 +255,11 @@ impl Shared {
         lock(&self.listeners).tell(&event);
     }
 
+    fn handle(self: &Arc<Self>, transceiver: TransceiverId, kind: MediaKind) -> Handle {
+        let connection = self.connection.get().cloned().unwrap_or_default();
+        Handle::new(connection, Arc::clone(self), transceiver, kind)
+    }
+
     /// The connection is gone: streams of events and of frames end.
     pub(crate) fn ended(&self) {
         {
@@ -216,6 +269,7 @@ impl Shared {
             snapshot.signaling = SignalingState::Closed;
             snapshot.dtls = DtlsTransportState::Closed;
             snapshot.transceivers.clear();
+            snapshot.tones.clear();
         }
         lock(&self.listeners).end();
         self.data.ended();

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rtcast_proto::IceCandidate;
 use rtcast_proto::connection::{DtlsTransportState, IceGatheringState};
-use rtcast_proto::ice::{IceTransportState, SelectedPair};
+use rtcast_proto::ice::{IceCredentials, IceRole, IceTransportState, SelectedPair};
 
 use super::PeerConnection;
 use super::shared::Shared;
@@ -46,7 +47,10 @@ impl DtlsTransport {
 
 /// The ICE agent of a connection: W3C's `RTCIceTransport`.
 ///
-/// Cheap to clone; shows the state as it stands.
+/// Cheap to clone; shows the state as it stands. Its changes come as
+/// [`IceConnectionStateChange`](super::PeerConnectionEvent::IceConnectionStateChange),
+/// [`IceGatheringStateChange`](super::PeerConnectionEvent::IceGatheringStateChange) and
+/// [`SelectedCandidatePairChange`](super::PeerConnectionEvent::SelectedCandidatePairChange) of the connection.
 #[derive(Clone)]
 pub struct IceTransport {
     shared: Arc<Shared>,
@@ -66,6 +70,33 @@ impl IceTransport {
     /// The addresses that packets take, once there are any.
     pub fn selected_candidate_pair(&self) -> Option<SelectedPair> {
         self.shared.snapshot().selected_pair
+    }
+
+    /// Our side of ICE, which a conflict may change: W3C's `role`; `None` stands for `unknown`, before the first
+    /// description.
+    pub fn role(&self) -> Option<IceRole> {
+        self.shared.snapshot().ice_role
+    }
+
+    /// Our candidates that were told to the application; after a restart those of the new generation.
+    pub fn local_candidates(&self) -> Vec<IceCandidate> {
+        self.shared.snapshot().local_candidates.clone()
+    }
+
+    /// The candidates that the peer told, in its descriptions and by
+    /// [`add_ice_candidate`](PeerConnection::add_ice_candidate); at most 64 are kept. Names are shown as names.
+    pub fn remote_candidates(&self) -> Vec<IceCandidate> {
+        self.shared.snapshot().remote_candidates.clone()
+    }
+
+    /// Our username fragment and password, once a description of ours was set.
+    pub fn local_parameters(&self) -> Option<IceCredentials> {
+        self.shared.snapshot().ice_parameters.0.clone()
+    }
+
+    /// The peer's username fragment and password, once they are negotiated.
+    pub fn remote_parameters(&self) -> Option<IceCredentials> {
+        self.shared.snapshot().ice_parameters.1.clone()
     }
 
     /// The component: `rtp`, which carries RTCP as well.

@@ -3,6 +3,7 @@
 mod addresses;
 mod configuration;
 mod data_channels;
+mod dtmf;
 mod fan_out;
 mod ice_restart;
 mod ice_servers;
@@ -12,3 +13,4 @@ mod mdns;
 mod support;
 mod track_states;
 mod transceivers;
+mod transports;

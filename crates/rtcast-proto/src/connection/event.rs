@@ -1,11 +1,13 @@
 //! What a connection tells.
 
+use std::time::Duration;
+
 use super::DtlsTransportState;
 use super::gathering::IceCandidateError;
 use super::state::{IceGatheringState, PeerConnectionState};
 use crate::data_channel::DataChannelEvent;
 use crate::frame::EncodedFrame;
-use crate::ice::IceTransportState;
+use crate::ice::{IceTransportState, SelectedPair};
 use crate::jsep::{RemoteTrack, SignalingState, TransceiverId};
 use crate::sdp::IceCandidate;
 
@@ -38,6 +40,8 @@ pub enum ConnectionEvent {
     UsernameFragmentsChanged,
     /// Media takes the path of this generation of ICE from now on; what served older ones may end soon.
     IceGenerationInUse(u32),
+    /// `selectedcandidatepairchange` of the ICE transport: media takes these addresses from now on, or has none.
+    SelectedCandidatePairChange(Option<SelectedPair>),
     /// `statechange` of the DTLS transport.
     DtlsTransportStateChange(DtlsTransportState),
     /// `negotiationneeded`.
@@ -56,6 +60,22 @@ pub enum ConnectionEvent {
     KeyframeRequested {
         /// The sender's transceiver.
         transceiver: TransceiverId,
+    },
+    /// `tonechange`: a sender began this tone, or waits at a comma; `None` after the last.
+    ToneChange {
+        /// The sender's transceiver.
+        transceiver: TransceiverId,
+        /// 0 to 9, A to D, # or *, or a comma.
+        tone: Option<char>,
+    },
+    /// The peer sent a tone, which has ended.
+    ToneReceived {
+        /// The receiver's transceiver.
+        transceiver: TransceiverId,
+        /// 0 to 9, A to D, # or *.
+        tone: char,
+        /// How long it lasted.
+        duration: Duration,
     },
     /// Something happened to a data channel.
     DataChannel(DataChannelEvent),

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::state::IceGatheringState;
 use super::{Connection, ConnectionEvent};
-use crate::ice::{IceTransportPolicy, LocalCandidate};
+use crate::ice::{IceCredentials, IceRole, IceTransportPolicy, LocalCandidate};
 use crate::sdp::{Candidate, CandidateType, DescriptionError, IceCandidate};
 
 /// How ICE is to work; set before anything else.
@@ -216,23 +216,68 @@ impl Connection {
         self.add_ice_candidate(now, &IceCandidate { candidate: parsed.to_string(), ..candidate.clone() })
     }
 
+    /// Our side of ICE now: W3C's `role`; `None` before the first description, which settles it.
+    pub fn ice_role(&self) -> Option<IceRole> {
+        let settled = self.jsep.local_fragment().is_some() || self.jsep.remote_description().is_some();
+        settled.then(|| self.transport.ice.role())
+    }
+
+    /// W3C's `getLocalParameters`: our credentials of the newest generation, once a description tells them.
+    pub fn local_ice_parameters(&self) -> Option<&IceCredentials> {
+        let credentials = self.transport.ice.credentials();
+        (self.jsep.local_fragment() == Some(credentials.username_fragment.as_str())).then_some(credentials)
+    }
+
+    /// W3C's `getRemoteParameters`: the peer's credentials of the newest generation, once they are negotiated.
+    pub fn remote_ice_parameters(&self) -> Option<&IceCredentials> {
+        self.transport.ice.remote_credentials()
+    }
+
+    /// W3C's `getLocalCandidates`: those that were told to the application, in their order.
+    pub fn local_ice_candidates(&self) -> Vec<IceCandidate> {
+        self.told_candidates(0..self.gathering.told)
+    }
+
+    /// How many [`local_ice_candidates`](Self::local_ice_candidates) and [`remote_ice_candidates`](Self::remote_ice_candidates)
+    /// there are.
+    pub const fn ice_candidate_counts(&self) -> (usize, usize) {
+        (self.gathering.told, self.remote_candidates.len())
+    }
+
+    /// W3C's `getRemoteCandidates`: those that the peer told, in their order; at most 64 are kept.
+    pub fn remote_ice_candidates(&self) -> Vec<IceCandidate> {
+        let told = self.remote_candidates.iter().map(|candidate| IceCandidate {
+            candidate: candidate.to_string(),
+            sdp_mid: None,
+            sdp_m_line_index: Some(0),
+            username_fragment: candidate.extension("ufrag").map(str::to_owned),
+        });
+        told.collect()
+    }
+
     fn tell_gathered(&mut self) {
-        let fragment = self.transport.ice.credentials().username_fragment.clone();
+        let known = self.transport.ice.candidates(&self.transport.ice.credentials().username_fragment).len();
+        let told = self.told_candidates(self.gathering.told..known);
+        self.events.extend(told.into_iter().map(|candidate| ConnectionEvent::IceCandidate(Some(candidate))));
+        self.gathering.told = known;
+    }
+
+    /// These of our candidates, as the application is told of them.
+    fn told_candidates(&self, range: std::ops::Range<usize>) -> Vec<IceCandidate> {
+        let fragment = &self.transport.ice.credentials().username_fragment;
         let (media_line, mid) = self.jsep.candidate_section().unwrap_or_default();
-        let mid = mid.map(|mid| mid.to_string());
         let media_line = u16::try_from(media_line).unwrap_or_default();
-        let candidates = self.transport.ice.candidates(&fragment);
-        for candidate in candidates.iter().skip(self.gathering.told) {
-            let mut candidate = candidate.clone();
+        let candidates = self.transport.ice.candidates(fragment).get(range).unwrap_or_default();
+        let told = candidates.iter().cloned().map(|mut candidate| {
             // Peers that see the text alone learn from it which generation it belongs to (RFC 8838 §10).
             candidate.extensions.push(("ufrag".to_owned(), fragment.clone()));
-            self.events.push_back(ConnectionEvent::IceCandidate(Some(IceCandidate {
+            IceCandidate {
                 candidate: candidate.to_string(),
-                sdp_mid: mid.clone(),
+                sdp_mid: mid.as_ref().map(ToString::to_string),
                 sdp_m_line_index: Some(media_line),
                 username_fragment: Some(fragment.clone()),
-            })));
-        }
-        self.gathering.told = candidates.len();
+            }
+        });
+        told.collect()
     }
 }

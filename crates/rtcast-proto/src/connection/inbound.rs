@@ -97,6 +97,16 @@ impl InboundStream {
         self.push(now, index, packet, packet.payload);
     }
 
+    /// Takes a packet of a tone, which has a number of the stream and is no frame.
+    pub(super) fn handle_event(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>) {
+        self.first_index.get_or_insert(index);
+        self.highest_index = self.highest_index.max(index);
+        self.received += 1;
+        self.count(now, packet, packet.payload.len());
+        // To the buffer it is padding: its place is filled, and nothing comes of it.
+        self.push(now, index, packet, &[]);
+    }
+
     /// Takes a packet that was sent again, under its original number.
     pub(super) fn handle_retransmission(
         &mut self,

@@ -6,6 +6,7 @@
 
 mod batch;
 mod data;
+mod dtmf;
 mod event;
 mod feedback;
 mod gathering;
@@ -42,6 +43,7 @@ use crate::rtp::RtpPacket;
 use crate::srtp::SrtpSession;
 use crate::types::Bitrate;
 
+use dtmf::Dtmf;
 use pacer::Pacer;
 pub(crate) use random::Random;
 use receiver::RtpReceiver;
@@ -49,6 +51,7 @@ use sender::{RtpSender, Stopped};
 use transport::{Received, Transport};
 
 pub use batch::{Transmit, TransmitBatch};
+pub use dtmf::DtmfError;
 pub use event::ConnectionEvent;
 pub use gathering::{IceCandidateError, IceOptions};
 pub use parameters::{
@@ -155,12 +158,13 @@ struct SenderSlot {
     /// Names what `sender_parameters` gave last, until it is given back (W3C `[[LastReturnedParameters]]`).
     transaction: Option<u64>,
     stopped: bool,
+    dtmf: Dtmf,
 }
 
 impl SenderSlot {
-    const fn new(transceiver: TransceiverId, sender: RtpSender) -> Self {
+    fn new(transceiver: TransceiverId, sender: RtpSender) -> Self {
         let encoding = RtpEncodingParameters::DEFAULT;
-        Self { transceiver, sender, media: None, encoding, transaction: None, stopped: false }
+        Self { transceiver, sender, media: None, encoding, transaction: None, stopped: false, dtmf: Dtmf::default() }
     }
 
     /// What was negotiated, if anything may be sent now.
@@ -242,6 +246,7 @@ impl Connection {
             self.paced_until = None;
         }
         self.drive_receivers(now);
+        self.drive_dtmf(now);
         if self.next_report.is_some_and(|at| at <= now) {
             self.send_reports(now);
         }
@@ -251,7 +256,9 @@ impl Connection {
     /// When to call [`handle_timeout`](Self::handle_timeout) next; to be asked again after every other call.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         let receivers = self.receivers.iter().filter_map(RtpReceiver::poll_timeout).min();
-        [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers].into_iter().flatten().min()
+        let tones = self.senders.iter().filter_map(|slot| slot.dtmf.poll_timeout()).min();
+        let timers = [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers, tones];
+        timers.into_iter().flatten().min()
     }
 
     /// Writes what is to be sent into `batch`. Returns `false` if the batch became full: then it is sent, cleared, and
@@ -348,6 +355,7 @@ impl Connection {
         self.next_report = None;
         self.paced_until = None;
         self.receivers.clear();
+        self.senders.iter_mut().for_each(|slot| slot.dtmf = Dtmf::default());
         self.after(now);
     }
 
@@ -357,7 +365,11 @@ impl Connection {
             // It is here from now on, wherever it was before.
             self.receivers.iter_mut().for_each(|receiver| receiver.forget_stream(packet.ssrc));
         }
-        self.receivers[at].handle_packet(now, index, packet);
+        let receiver = &mut self.receivers[at];
+        let transceiver = receiver.transceiver();
+        for (tone, duration) in receiver.handle_packet(now, index, packet).into_iter().flatten() {
+            self.events.push_back(ConnectionEvent::ToneReceived { transceiver, tone, duration });
+        }
         self.drive_receivers(now);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Connection, ConnectionEvent, SenderSlot};
-use crate::jsep::{NegotiatedCodec, NegotiatedMedia, TransceiverId};
+use crate::jsep::{NegotiatedCodec, NegotiatedMedia, TelephoneEvents, TransceiverId};
 use crate::sdp::DescriptionError;
 use crate::types::{Bitrate, PayloadType};
 
@@ -159,7 +159,7 @@ impl Connection {
         RtpReceiveParameters {
             header_extensions: extensions(media),
             rtcp: RtcpParameters { cname, reduced_size: media.rtcp_rsize },
-            codecs: media.receive_codecs.iter().flat_map(codec_parameters).collect(),
+            codecs: all_parameters(&media.receive_codecs, &media.receive_telephone_events),
         }
     }
 
@@ -179,7 +179,9 @@ impl SenderSlot {
                 cname: Some(cname.to_string()),
                 reduced_size: media.is_some_and(|media| media.rtcp_rsize),
             },
-            codecs: media.iter().flat_map(|media| &media.send_codecs).flat_map(codec_parameters).collect(),
+            codecs: media
+                .map(|media| all_parameters(&media.send_codecs, &media.send_telephone_events))
+                .unwrap_or_default(),
         }
     }
 }
@@ -187,6 +189,17 @@ impl SenderSlot {
 fn extensions(media: &NegotiatedMedia) -> Vec<RtpHeaderExtensionParameters> {
     let parameters = media.extensions.iter();
     parameters.map(|e| RtpHeaderExtensionParameters { uri: e.uri.clone(), id: e.id, encrypted: false }).collect()
+}
+
+fn all_parameters(codecs: &[NegotiatedCodec], events: &[TelephoneEvents]) -> Vec<RtpCodecParameters> {
+    let events = events.iter().map(|events| RtpCodecParameters {
+        payload_type: events.payload_type,
+        mime_type: "audio/telephone-event".to_owned(),
+        clock_rate: events.clock_rate,
+        channels: Some(1),
+        sdp_fmtp_line: None,
+    });
+    codecs.iter().flat_map(codec_parameters).chain(events).collect()
 }
 
 /// A codec and its retransmissions.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::dtmf::ReceivedTones;
 use super::sources::Sources;
 use super::stats::ReceiverReport;
 use super::stats_report::RemoteSenderReport;
@@ -61,6 +62,8 @@ pub struct ReceiverStats {
 enum Meaning {
     Media(Codec),
     Retransmission(Codec),
+    /// Telephone events with that clock.
+    Events(u32),
 }
 
 pub(super) struct RtpReceiver {
@@ -69,6 +72,7 @@ pub(super) struct RtpReceiver {
     streams: Vec<InboundStream>,
     sources: Sources,
     level_extension: Option<u8>,
+    tones: ReceivedTones,
 }
 
 impl RtpReceiver {
@@ -79,6 +83,7 @@ impl RtpReceiver {
             streams: Vec::new(),
             sources: Sources::default(),
             level_extension: None,
+            tones: ReceivedTones::default(),
         };
         receiver.update(media);
         receiver
@@ -95,6 +100,8 @@ impl RtpReceiver {
                 self.payload_types.push((rtx, Meaning::Retransmission(entry.codec.codec)));
             }
         }
+        let events = media.receive_telephone_events.iter();
+        self.payload_types.extend(events.map(|events| (events.payload_type, Meaning::Events(events.clock_rate))));
     }
 
     pub(super) const fn transceiver(&self) -> TransceiverId {
@@ -146,9 +153,21 @@ impl RtpReceiver {
         !told && self.meaning(packet.payload_type).is_some()
     }
 
-    pub(super) fn handle_packet(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>) {
+    /// Takes a packet; if it ends a tone, that is returned, with one before it whose end was lost.
+    pub(super) fn handle_packet(
+        &mut self,
+        now: Instant,
+        index: u64,
+        packet: &RtpPacket<'_>,
+    ) -> Option<impl Iterator<Item = (char, Duration)> + use<>> {
         match self.meaning(packet.payload_type) {
             None => {}
+            Some(Meaning::Events(clock_rate)) => {
+                if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc() == packet.ssrc) {
+                    stream.handle_event(now, index, packet);
+                }
+                return Some(self.tones.handle_packet(packet, clock_rate));
+            }
             Some(Meaning::Media(codec)) => {
                 self.sources.note(now, packet, self.level_extension);
                 let rtx = self.media.remote_sources.iter().find(|source| source.ssrc == packet.ssrc);
@@ -170,7 +189,7 @@ impl RtpReceiver {
             }
             Some(Meaning::Retransmission(codec)) => {
                 // RFC 4588 §4: the original sequence number stands before the original payload.
-                let Some((head, payload)) = packet.payload.split_first_chunk() else { return };
+                let (head, payload) = packet.payload.split_first_chunk()?;
                 let original = SequenceNumber(u16::from_be_bytes(*head));
                 let announced =
                     self.media.remote_sources.iter().find(|source| source.rtx == Some(packet.ssrc)).map(|s| s.ssrc);
@@ -183,6 +202,7 @@ impl RtpReceiver {
                 }
             }
         }
+        None
     }
 
     pub(super) fn handle_sender_report(&mut self, now: Instant, ssrc: Ssrc, info: &SenderInfo) {

@@ -85,6 +85,8 @@ struct QueuedFrame {
     next: usize,
     first_sequence: u64,
     with_extension: bool,
+    /// The payload type and marker of a packet that is no frame.
+    event: Option<(PayloadType, bool)>,
 }
 
 struct SentFrame {
@@ -115,6 +117,8 @@ pub(super) struct RtpSender {
     timestamp_offset: u32,
     /// The next frame begins another timeline, which is to go on where the last one is.
     new_timeline: bool,
+    /// A tone goes instead of sound.
+    interrupted: bool,
     /// The last frame that was queued: when it was captured, and its timestamp.
     last_queued: Option<(Instant, u32)>,
     rtx_sequence: u64,
@@ -145,6 +149,7 @@ impl RtpSender {
             next_sequence: u64::from(random.u32() & 0x7fff),
             timestamp_offset: random.u32(),
             new_timeline: false,
+            interrupted: false,
             last_queued: None,
             rtx_sequence: u64::from(random.u32() & 0x7fff),
             queue: VecDeque::new(),
@@ -194,6 +199,9 @@ impl RtpSender {
         if self.encoding.as_ref().is_none_or(|encoding| encoding.codec != frame.codec) || frame.is_empty() {
             return false;
         }
+        if self.interrupted {
+            return false;
+        }
         if self.queue.len() >= MAX_QUEUED_FRAMES {
             // The viewer is slower than the stream. A frame of which packets have left is finished; of the others only
             // what follows the next keyframe is of use.
@@ -220,8 +228,54 @@ impl RtpSender {
             next: 0,
             first_sequence: self.next_sequence,
             with_extension: false,
+            event: None,
         });
         false
+    }
+
+    /// Whether frames are left out from now on, because a tone goes instead.
+    pub(super) const fn set_interrupted(&mut self, interrupted: bool) {
+        self.interrupted = interrupted;
+    }
+
+    /// The RTP timestamp of a moment, and the ticks to the second; what is sent later goes on from there.
+    pub(super) fn begin_event(&mut self, at: Instant) -> (u32, u32) {
+        let rate = self.encoding.as_ref().map_or(8_000, |encoding| encoding.codec.clock_rate());
+        let timestamp = match self.last_queued {
+            Some((captured_at, timestamp)) => {
+                let since = at.saturating_duration_since(captured_at).as_secs_f64();
+                timestamp.wrapping_add((since * f64::from(rate)) as u32)
+            }
+            None => {
+                // Nothing was sent yet: the time of the track joins this one when it comes.
+                self.new_timeline = true;
+                self.last_queued = Some((at, self.timestamp_offset));
+                self.timestamp_offset
+            }
+        };
+        (timestamp, rate)
+    }
+
+    /// Queues a packet of a telephone event that began at `began`, which is at `timestamp`.
+    pub(super) fn enqueue_event(
+        &mut self,
+        began: Instant,
+        payload_type: PayloadType,
+        marker: bool,
+        timestamp: u32,
+        payload: [u8; 4],
+    ) {
+        let Some(encoding) = &self.encoding else { return };
+        let mut packet = PacketizedFrame::new(encoding.codec, 0, false, began, 0);
+        packet.push(&[&payload]);
+        self.queue.push_back(QueuedFrame {
+            frame: Arc::new(packet),
+            timestamp,
+            next: 0,
+            first_sequence: self.next_sequence,
+            with_extension: false,
+            event: Some((payload_type, marker)),
+        });
     }
 
     /// Another track follows, with a time of its own: its timestamps go on from those sent so far.
@@ -281,9 +335,9 @@ impl RtpSender {
                 }
                 let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
                 let index = self.next_sequence;
-                let marker = queued.next + 1 == count && encoding.codec.kind() == MediaKind::Video;
+                let last = queued.next + 1 == count && encoding.codec.kind() == MediaKind::Video;
+                let (payload_type, marker) = queued.event.unwrap_or((encoding.payload_type, last));
                 let sequence_number = SequenceNumber(index as u16);
-                let payload_type = encoding.payload_type;
                 write_header(space, marker, payload_type, sequence_number, queued.timestamp, self.ssrc, extension);
                 if srtp.protect_rtp(self.ssrc, index, header_length, payload, space).is_err() {
                     // The space was made to measure and the key is valid, so this cannot happen; skipping the packet
@@ -380,11 +434,15 @@ impl RtpSender {
     }
 
     fn finish(&mut self, done: QueuedFrame) {
-        self.stats.frames_sent += 1;
+        self.stats.frames_sent += u64::from(done.event.is_none());
         self.stats.key_frames_sent += u64::from(done.frame.keyframe);
         let extension = if done.with_extension { self.extension.len() } else { 0 };
         self.stats.header_bytes_sent += (done.frame.len() * (FIXED_HEADER_LENGTH + extension)) as u64;
         self.last_frame = Some((done.frame.captured_at, done.timestamp, done.frame.codec.clock_rate()));
+        if done.event.is_some() {
+            // Each is told by several packets, and what comes late is of no use.
+            return;
+        }
         if self.sent.len() >= MAX_SENT_FRAMES {
             self.sent.pop_front();
         }

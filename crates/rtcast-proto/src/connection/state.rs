@@ -166,6 +166,7 @@ impl Connection {
         if self.observed.pair != pair {
             self.observed.pair = pair;
             self.observed.pair_changes += 1;
+            self.events.push_back(ConnectionEvent::SelectedCandidatePairChange(pair));
         }
         let dtls = self.dtls_state();
         if self.observed.dtls != dtls {

@@ -1,13 +1,13 @@
 //! Writing an answer (RFC 8829 §5.3).
 
-use crate::jsep::codec_matching::answer_formats;
+use crate::jsep::codec_matching::{answer_formats, answer_telephone_events};
 use crate::jsep::config::LocalTransport;
 use crate::jsep::media_section;
 use crate::jsep::negotiated::DtlsRole;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
 use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription, Setup};
-use crate::types::Mid;
+use crate::types::{MediaKind, Mid};
 
 impl Jsep {
     /// Writes the answer to the peer's offer; nothing changes until it is set as the local description.
@@ -103,6 +103,9 @@ impl Jsep {
         media.extmap_allow_mixed = offered.extmap_allow_mixed;
         media.rtcp_rsize = offered.rtcp_rsize;
         media.payload_formats = formats;
+        if self.config.telephone_events && transceiver.kind == MediaKind::Audio {
+            media.payload_formats.extend(answer_telephone_events(offered, &media.payload_formats));
+        }
         media_section::put_formats(&mut media);
         media.extensions = media_section::answer_extensions(offered, &self.config.header_extensions, transceiver.kind);
         media_section::put_transport(&mut media, transport, setup);

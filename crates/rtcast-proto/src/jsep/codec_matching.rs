@@ -77,6 +77,20 @@ pub(crate) fn answer_formats(
     accepted.into_iter().map(|(_, _, format)| format).collect()
 }
 
+/// The offered telephone events (RFC 4733 §2.5.1.1) that go with what was accepted: those with the clock of one of the
+/// codecs, and those of 8 kHz, which some peers offer alone.
+pub(crate) fn answer_telephone_events(offered: &Media, accepted: &[PayloadFormat]) -> Vec<PayloadFormat> {
+    let fits = |rate: u32| rate == 8_000 || accepted.iter().any(|format| format.clock_rate == rate);
+    let mut events: Vec<PayloadFormat> = Vec::new();
+    for format in &offered.payload_formats {
+        let rate = format.telephone_event_rate().filter(|rate| fits(*rate));
+        if rate.is_some() && !events.iter().any(|known| known.clock_rate == format.clock_rate) {
+            events.push(PayloadFormat { parameters: None, feedback: Vec::new(), ..format.clone() });
+        }
+    }
+    events
+}
+
 /// Whether an answer's codec replies to an offer's. More lenient than [`compatible`]: some peers leave parameters out
 /// of their answer, which then means what was offered.
 pub(crate) fn answers(answered: &RtpCodec, offered: &RtpCodec) -> bool {

@@ -98,6 +98,8 @@ pub struct JsepConfig {
     pub codecs: Vec<CodecCapability>,
     /// The header extensions, numbered in this order in our offers.
     pub header_extensions: Vec<HeaderExtensionCapability>,
+    /// Whether telephone events (RFC 4733), which carry the tones of a dial pad, go with audio. Default: yes.
+    pub telephone_events: bool,
     /// Whether the m-line of data channels is negotiated; if not, it is rejected. Default: no.
     pub data_channels: bool,
     /// The largest message that we receive on a data channel, in bytes. Default: 262,144.
@@ -105,7 +107,7 @@ pub struct JsepConfig {
 }
 
 impl Default for JsepConfig {
-    /// VP8, H.264, VP9, AV1; Opus, PCMU, PCMA; no transport-wide feedback; no data channels.
+    /// VP8, H.264, VP9, AV1; Opus, PCMU, PCMA with telephone events; no transport-wide feedback; no data channels.
     fn default() -> Self {
         let h264 = |profile: &str, mode: u8| CodecCapability {
             offered: mode == 1,
@@ -140,6 +142,7 @@ impl Default for JsepConfig {
             bundle_policy: BundlePolicy::default(),
             codecs,
             header_extensions,
+            telephone_events: true,
             data_channels: false,
             max_message_size: 262_144,
         }

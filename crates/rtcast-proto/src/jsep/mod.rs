@@ -33,7 +33,7 @@ pub use config::{
 pub use h264::{SendFit, can_send};
 pub use negotiated::{
     DtlsRole, Negotiated, NegotiatedCodec, NegotiatedData, NegotiatedMedia, Outcome, RefusalReason, RefusedMedia,
-    RemoteSource, RemoteTrack,
+    RemoteSource, RemoteTrack, TelephoneEvents,
 };
 pub use remote_candidate::RemoteCandidate;
 pub use remote_transport::{IceParameters, RemoteTransport};

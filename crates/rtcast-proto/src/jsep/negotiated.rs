@@ -114,6 +114,10 @@ pub struct NegotiatedMedia {
     pub send_codecs: Vec<NegotiatedCodec>,
     /// What the peer may send, in the order of the answer, with the payload types of our description.
     pub receive_codecs: Vec<NegotiatedCodec>,
+    /// The telephone events (RFC 4733) that we may send, with the payload types of the peer.
+    pub send_telephone_events: Vec<TelephoneEvents>,
+    /// Those that the peer may send, with the payload types of our description.
+    pub receive_telephone_events: Vec<TelephoneEvents>,
     /// The header extensions of both sides, their direction seen from us.
     pub extensions: Vec<HeaderExtension>,
     /// Whether one-byte and two-byte header extensions may be mixed (RFC 8285 §6).
@@ -155,6 +159,15 @@ impl NegotiatedMedia {
         let fits = |wanted| self.send_codecs.iter().find(|entry| can_send(&entry.codec, profile) == Some(wanted));
         fits(SendFit::Exact).or_else(|| fits(SendFit::Lenient))
     }
+}
+
+/// Telephone events of one clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelephoneEvents {
+    /// The number in the packets.
+    pub payload_type: PayloadType,
+    /// The clock of their durations in hertz.
+    pub clock_rate: u32,
 }
 
 /// One codec with its numbers.
@@ -269,6 +282,15 @@ impl Jsep {
             send_codecs.extend(entry(peers, peers_rtx.filter(|_| my_rtx.is_some())));
             receive_codecs.extend(entry(mine, my_rtx.filter(|_| peers_rtx.is_some())));
         }
+        let (mut send_telephone_events, mut receive_telephone_events) = (Vec::new(), Vec::new());
+        for answered in &answer.payload_formats {
+            let Some(clock_rate) = answered.telephone_event_rate() else { continue };
+            let same = |format: &&PayloadFormat| format.telephone_event_rate() == Some(clock_rate);
+            let Some(offered) = offer.payload_formats.iter().find(same) else { continue };
+            let (mine, peers) = if we_answered { (answered, offered) } else { (offered, answered) };
+            send_telephone_events.push(TelephoneEvents { payload_type: peers.payload_type, clock_rate });
+            receive_telephone_events.push(TelephoneEvents { payload_type: mine.payload_type, clock_rate });
+        }
         let extensions = answer.extensions.iter().filter(|e| offer.extensions.iter().any(|o| o.uri == e.uri));
         let extensions = extensions.cloned().map(|extension| match we_answered {
             true => extension,
@@ -299,6 +321,8 @@ impl Jsep {
             rtx_ssrc: send_codecs.iter().any(|codec| codec.rtx.is_some()).then_some(transceiver.rtx_ssrc),
             send_codecs,
             receive_codecs,
+            send_telephone_events,
+            receive_telephone_events,
             extensions: extensions.collect(),
             extmap_allow_mixed: ours.extmap_allow_mixed && theirs.extmap_allow_mixed,
             rtcp_rsize: ours.rtcp_rsize && theirs.rtcp_rsize,

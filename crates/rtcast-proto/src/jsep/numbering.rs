@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::jsep::codec_matching::compatible;
 use crate::jsep::config::CodecCapability;
-use crate::sdp::{Media, PayloadFormat, Session};
+use crate::sdp::{Media, PayloadFormat, Session, TELEPHONE_EVENT};
 use crate::types::PayloadType;
 
 /// Hands out numbers that nobody uses for something else.
@@ -16,6 +16,8 @@ pub(crate) struct Numbering<'a> {
     used: [bool; 128],
     /// Codec, payload type, RTX payload type.
     given: Vec<(CodecCapability, PayloadType, Option<PayloadType>)>,
+    /// Clock of telephone events, payload type.
+    given_events: Vec<(u32, PayloadType)>,
     extensions: Vec<(String, u8)>,
 }
 
@@ -39,7 +41,7 @@ impl<'a> Numbering<'a> {
                 }
             }
         }
-        Self { sections, used, given: Vec::new(), extensions }
+        Self { sections, used, given: Vec::new(), given_events: Vec::new(), extensions }
     }
 
     /// The payload formats of one capability in an m-line that looked like `before`: the codec and its RTX.
@@ -65,6 +67,32 @@ impl<'a> Numbering<'a> {
             });
         }
         formats
+    }
+
+    /// Telephone events of that clock in an m-line that looked like `before`, numbered as browsers do where that is free.
+    pub(crate) fn telephone_event(&mut self, clock_rate: u32, before: Option<&Media>) -> Option<PayloadFormat> {
+        let in_section = |section: &Media| {
+            let mut formats = section.payload_formats.iter();
+            formats.find(|f| f.telephone_event_rate() == Some(clock_rate)).map(|found| found.payload_type)
+        };
+        let given = || self.given_events.iter().find(|(rate, _)| *rate == clock_rate).map(|(_, number)| *number);
+        let found = before
+            .and_then(in_section)
+            .or_else(given)
+            .or_else(|| self.sections.iter().find_map(|section| in_section(section)));
+        let usual = if clock_rate == 8_000 { 126 } else { 110 };
+        let payload_type = found.or_else(|| self.take_first(std::iter::once(usual).chain(96..=127).chain(35..=63)))?;
+        if !self.given_events.iter().any(|(rate, _)| *rate == clock_rate) {
+            self.given_events.push((clock_rate, payload_type));
+        }
+        Some(PayloadFormat {
+            payload_type,
+            name: TELEPHONE_EVENT.to_owned(),
+            clock_rate,
+            channels: 1,
+            parameters: None,
+            feedback: Vec::new(),
+        })
     }
 
     /// The id of an extension, `None` if all 255 are taken.
@@ -120,6 +148,11 @@ impl<'a> Numbering<'a> {
         };
         // 111 is kept for Opus, as browsers number it.
         let candidates = fixed.into_iter().chain((96..=127).filter(|n| *n != 111)).chain(35..=63);
+        self.take_first(candidates)
+    }
+
+    /// The first of these numbers that nobody uses.
+    fn take_first(&mut self, candidates: impl Iterator<Item = u8>) -> Option<PayloadType> {
         for number in candidates {
             if let Some(slot) = self.used.get_mut(usize::from(number))
                 && !*slot

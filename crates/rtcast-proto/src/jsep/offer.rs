@@ -7,7 +7,7 @@ use crate::jsep::numbering::Numbering;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
 use crate::sdp::{DescriptionError, HeaderExtension, Media, SdpType, Session, SessionDescription, Setup};
-use crate::types::Mid;
+use crate::types::{MediaKind, Mid};
 
 impl Jsep {
     /// Writes an offer of every transceiver; nothing changes until it is set as the local description.
@@ -172,6 +172,11 @@ impl Jsep {
             let template =
                 Media { mid: media.mid, formats: vec!["127".to_owned()], ..Media::new(media.kind, SECURE_RTP) };
             return media_section::rejected(&template);
+        }
+        if self.config.telephone_events && transceiver.kind == MediaKind::Audio {
+            let fast = media.payload_formats.iter().any(|format| format.clock_rate == 48_000);
+            let rates = fast.then_some(48_000).into_iter().chain([8_000]);
+            media.payload_formats.extend(rates.filter_map(|rate| numbering.telephone_event(rate, before)));
         }
         media_section::put_formats(&mut media);
         for capability in self.config.header_extensions.iter().filter(|c| c.serves(transceiver.kind)) {

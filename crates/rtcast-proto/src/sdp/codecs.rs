@@ -5,6 +5,9 @@ use std::fmt;
 use crate::codec::{Codec, RtpCodec};
 use crate::types::PayloadType;
 
+/// The encoding name of telephone events (RFC 4733 §7.1.1).
+pub(crate) const TELEPHONE_EVENT: &str = "telephone-event";
+
 /// One payload type of an m-line with all that the description says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadFormat {
@@ -35,6 +38,11 @@ impl PayloadFormat {
         }
         let number: u8 = self.parameter("apt")?.parse().ok()?;
         (number < 128).then(|| PayloadType::new(number))
+    }
+
+    /// The clock of telephone events (RFC 4733), if it is those, in hertz.
+    pub fn telephone_event_rate(&self) -> Option<u32> {
+        self.name.eq_ignore_ascii_case(TELEPHONE_EVENT).then_some(self.clock_rate)
     }
 
     /// The codec, if it is one that is implemented here and has the clock and channels that it must have.

@@ -17,6 +17,7 @@ mod session;
 mod ssrc;
 
 pub use candidate::{Candidate, CandidateType, IceCandidate};
+pub(crate) use codecs::TELEPHONE_EVENT;
 pub use codecs::{PayloadFormat, RtcpFeedback};
 pub use description::{SdpType, SessionDescription, ToJson};
 pub use direction::Direction;

@@ -23,7 +23,10 @@ fn our_offer_numbers_every_codec_once() {
         let formats = media.payload_formats.iter();
         formats.map(|f| format!("{} {} {}", f.payload_type, f.name, f.parameters.as_deref().unwrap_or(""))).collect()
     };
-    assert_eq!(lines(audio), ["111 opus minptime=10;useinbandfec=1", "0 PCMU ", "8 PCMA "]);
+    assert_eq!(
+        lines(audio),
+        ["111 opus minptime=10;useinbandfec=1", "0 PCMU ", "8 PCMA ", "110 telephone-event ", "126 telephone-event "]
+    );
     let h264 = |number: u8, profile: &str| {
         format!("{number} H264 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}")
     };
@@ -44,8 +47,8 @@ fn our_offer_numbers_every_codec_once() {
             "107 rtx apt=106".into(),
             "108 VP9 profile-id=2".into(),
             "109 rtx apt=108".into(),
-            "110 AV1 level-idx=5;profile=0;tier=0".into(),
-            "112 rtx apt=110".into(),
+            "112 AV1 level-idx=5;profile=0;tier=0".into(),
+            "113 rtx apt=112".into(),
         ]
     );
     // RFC 9143 §9.1: bundled m-lines share the numbers.
