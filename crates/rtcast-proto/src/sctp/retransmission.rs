@@ -68,6 +68,16 @@ pub(super) struct Sacked {
     pub(super) round_trip: Option<Duration>,
     /// Bytes in flight before.
     pub(super) flight_before: usize,
+    /// Whether it shows that a probe has repaired a loss.
+    pub(super) probe_repaired: bool,
+}
+
+/// A piece that was sent again to ask what the peer has.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    tsn: u64,
+    /// The number after the last that was sent by then.
+    end: u64,
 }
 
 /// What is to be told about messages that are skipped.
@@ -89,6 +99,7 @@ pub(super) struct RetransmissionQueue {
     outstanding: usize,
     rack: Rack,
     recovery: Option<u64>,
+    probe: Option<Probe>,
     forward_point: u64,
     /// Messages that were given up: stream and message. To be told to the queue of what is not sent yet.
     abandoned: Vec<(u16, u64)>,
@@ -107,6 +118,7 @@ impl RetransmissionQueue {
             outstanding: 0,
             rack: Rack::default(),
             recovery: None,
+            probe: None,
             forward_point: first - 1,
             abandoned: Vec::new(),
             settled: Vec::new(),
@@ -202,6 +214,11 @@ impl RetransmissionQueue {
         }
     }
 
+    /// Notes that a piece is sent again as a probe.
+    pub(super) fn begin_probe(&mut self, tsn: u64) {
+        self.probe = Some(Probe { tsn, end: self.next_tsn() });
+    }
+
     /// Takes an acknowledgement: everything up to `cumulative`, and the ranges in `blocks`. `None` if it is out of date or
     /// acknowledges what was never sent.
     pub(super) fn handle_sack(
@@ -240,12 +257,18 @@ impl RetransmissionQueue {
             self.recovery = None;
             self.rack.recovered();
         }
+        // RFC 8985 §7.4.2: what was sent after the probe has arrived, and the peer had nothing twice: without the probe it
+        // would not have the piece.
+        sacked.probe_repaired = self.probe.take_if(|probe| cumulative >= probe.end).is_some();
         Some(sacked)
     }
 
-    /// The peer has had this more than once.
-    pub(super) fn handle_duplicate(&mut self) {
+    /// The peer has had these more than once.
+    pub(super) fn handle_duplicates(&mut self, mut tsns: impl Iterator<Item = u64>) {
         self.rack.duplicate();
+        if self.probe.is_some_and(|probe| tsns.any(|tsn| tsn == probe.tsn)) {
+            self.probe = None;
+        }
     }
 
     /// Finds what was lost by now. Returns whether that begins a new recovery, and when to look again.
@@ -268,6 +291,8 @@ impl RetransmissionQueue {
             self.lose(now, tsn);
         }
         if begins {
+            // The window shrinks once for all that was lost.
+            self.probe = None;
             self.recovery = Some(self.next_tsn() - 1);
         }
         (begins, again)
@@ -277,6 +302,7 @@ impl RetransmissionQueue {
     /// then what the peer said it has beyond the cumulative number counts no more (RFC 9260 §6.2.1: it may renege).
     pub(super) fn handle_timeout(&mut self, now: Instant, again: bool) {
         self.recovery = None;
+        self.probe = None;
         self.rack.clear();
         self.lost.clear();
         if again {

@@ -179,7 +179,9 @@ impl Association {
             .chunks_exact(4)
             .filter_map(|block| Some((base + u64::from(half(block, 0)?), base + u64::from(half(block, 2)?))));
         if duplicates > 0 {
-            self.retransmission.handle_duplicate();
+            let listed = body.get(12 + gaps * 4..).unwrap_or_default().chunks_exact(4).take(duplicates);
+            let listed = listed.filter_map(|tsn| Some(super::extend(base, word(tsn, 0)?)));
+            self.retransmission.handle_duplicates(listed);
         }
         self.acknowledged(now, cumulative, blocks, Some(window as usize));
     }
@@ -208,6 +210,9 @@ impl Association {
             Acknowledged { bytes: sacked.bytes, flight_before: sacked.flight_before, advanced: sacked.advanced };
         if sacked.bytes > 0 {
             self.congestion.acknowledged(acknowledged, recovering);
+        }
+        if sacked.probe_repaired && !recovering {
+            self.congestion.lost();
         }
         if sacked.bytes > 0 || sacked.advanced || self.retransmission.is_empty() {
             self.rearm(now);

@@ -287,6 +287,37 @@ fn a_lost_tail_is_asked_for_before_the_timeout() {
 }
 
 #[test]
+fn a_loss_that_a_probe_repairs_shrinks_the_window_and_a_late_answer_does_not() {
+    for (lost, shrinks) in [(true, true), (false, false)] {
+        let mut pair = Pair::connected(SctpConfig::default(), [delayed(10), delayed(10)]);
+        let deliver = |pair: &mut Pair| {
+            let received = pair.ends[1].received.len();
+            pair.reliable(0, 0, "x");
+            pair.run_until(Duration::from_secs(1), |pair| pair.ends[1].received.len() > received);
+            pair.run_for(Duration::from_millis(100));
+        };
+        for _ in 0..20 {
+            deliver(&mut pair);
+        }
+        let window = pair.associations()[0].stats().congestion_window;
+        // Either the tail itself is lost, or its acknowledgement comes after the probe.
+        let (of, from) = if lost { (0, pair.ends[0].sent) } else { (1, pair.ends[1].sent) };
+        pair.ends[of].fate = Box::new(move |at, _| match (at == from + 1, lost) {
+            (true, true) => None,
+            (true, false) => Some(Duration::from_millis(150)),
+            _ => Some(Duration::from_millis(10)),
+        });
+        deliver(&mut pair);
+        let repeated = pair.associations()[0].stats();
+        assert_eq!((repeated.timeouts, repeated.chunks_retransmitted), (0, 1), "a probe was sent");
+        pair.run_for(Duration::from_millis(300));
+        deliver(&mut pair);
+        let after = pair.associations()[0].stats().congestion_window;
+        assert_eq!(after < window, shrinks, "{after} after {window}, lost: {lost}");
+    }
+}
+
+#[test]
 fn reordering_alone_is_hardly_taken_for_loss() {
     let mut pair = Pair::connected(SctpConfig::default(), [lossy(5, 0.0, 20, 10), delayed(20)]);
     for number in 0..64 {

@@ -152,7 +152,10 @@ impl Association {
         }
         if probe && let Some(tsn) = self.retransmission.last_in_flight() {
             // RFC 8985 §7.3: with nothing new to send, the last piece goes again, so that the peer tells what it has.
-            wrote |= self.write_again(now, tsn, writer, true, empty);
+            if self.write_again(now, tsn, writer, true, empty) {
+                self.retransmission.begin_probe(tsn);
+                wrote = true;
+            }
         }
         if wrote {
             self.arm(now);
