@@ -14,3 +14,4 @@ mod support;
 mod track_states;
 mod transceivers;
 mod transports;
+mod turn_errors;
