@@ -215,6 +215,10 @@ pub(crate) struct StreamOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: Option<u8>,
 
+    /// Let media go over TCP as well, on the same port, for viewers whose networks let no UDP through
+    #[arg(long)]
+    pub(crate) tcp: bool,
+
     /// Open the page in this machine's browser
     #[arg(long)]
     pub(crate) open: bool,

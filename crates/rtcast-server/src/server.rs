@@ -81,7 +81,13 @@ impl ServerStats {
 impl Server {
     /// A server to be set up.
     pub fn builder() -> ServerBuilder {
-        ServerBuilder { streams: Vec::new(), viewers: 10_000, shards: None, socket: SocketOptions::default() }
+        ServerBuilder {
+            streams: Vec::new(),
+            viewers: 10_000,
+            shards: None,
+            socket: SocketOptions::default(),
+            media_over_tcp: false,
+        }
     }
 
     /// Where it listens, by TCP for HTTP and by UDP for media. The port may be a later one than asked for.
@@ -155,6 +161,7 @@ pub struct ServerBuilder {
     viewers: usize,
     shards: Option<usize>,
     socket: SocketOptions,
+    media_over_tcp: bool,
 }
 
 impl ServerBuilder {
@@ -187,6 +194,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets media go over TCP as well, on the same port as HTTP, for viewers whose networks let no UDP through (RFC 6544).
+    /// Browsers open such a connection even where UDP works, so that each viewer costs one, and up to 4,096 may stand.
+    /// Default: no.
+    #[must_use]
+    pub const fn media_over_tcp(mut self, enabled: bool) -> Self {
+        self.media_over_tcp = enabled;
+        self
+    }
+
     /// Listens and serves. If the port is taken, by TCP or UDP, the next one that is free for both is used; port 0 is any
     /// free one.
     ///
@@ -195,6 +211,10 @@ impl ServerBuilder {
     pub async fn bind(self, address: SocketAddr) -> Result<Server, ServerError> {
         let (listener, endpoint) = listen(address, self.shards, self.socket).await?;
         let local_address = listener.local_addr().map_err(|error| ServerError::Bind { address, error })?;
+        let media = self.media_over_tcp.then(|| endpoint.clone());
+        if let Some(endpoint) = &media {
+            endpoint.announce_tcp(local_address.port());
+        }
         let shared = Arc::new(Shared::new(endpoint, self.viewers));
         for (name, stream) in self.streams {
             shared.add_stream(&name, stream)?;
@@ -204,7 +224,7 @@ impl ServerBuilder {
         let task = tokio::spawn(async move {
             let stopped = async move { stopped(&mut stopping).await };
             if let Err(error) =
-                axum::serve(BoundedListener::new(listener), service).with_graceful_shutdown(stopped).await
+                axum::serve(BoundedListener::new(listener, media), service).with_graceful_shutdown(stopped).await
             {
                 tracing::error!(%error, "serving HTTP ended");
             }

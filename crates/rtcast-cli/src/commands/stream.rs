@@ -75,6 +75,7 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
         tracks = tracks.track(track);
     }
     let mut builder = Server::builder().stream(name.clone(), tracks).viewers(options.max_viewers as usize);
+    builder = builder.media_over_tcp(options.tcp);
     if let Some(threads) = options.threads {
         builder = builder.shards(threads.into());
     }

@@ -41,6 +41,7 @@ pub(super) enum Command {
     BroadcastEnded { broadcast: BroadcastId },
     Survey { reply: oneshot::Sender<Survey> },
     Datagram { remote: SocketAddr, local: SocketAddr, contents: Vec<u8> },
+    Attach { username: String, work: Work, reply: oneshot::Sender<ConnectionId> },
     Detoured { id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: Vec<u8> },
     Stop,
 }
@@ -144,6 +145,13 @@ impl ShardHandle {
         self.inner.push(Command::Detoured { id, remote, local, contents: contents.to_vec() });
     }
 
+    /// Runs work on the connection that a STUN user name names. Returns which that is, `None` if there is none.
+    pub(crate) async fn attach(&self, username: String, work: Work) -> Option<ConnectionId> {
+        let (reply, found) = oneshot::channel();
+        self.inner.push(Command::Attach { username, work, reply });
+        found.await.ok()
+    }
+
     /// The number of the thread.
     pub(crate) fn index(&self) -> usize {
         self.inner.index
@@ -186,7 +194,7 @@ impl ShardHandle {
 }
 
 /// The shard that a username fragment names.
-pub(super) fn shard_of(username_fragment: &str) -> Option<usize> {
+pub(crate) fn shard_of(username_fragment: &str) -> Option<usize> {
     let first = username_fragment.bytes().next()?;
     SHARD_LETTERS.iter().position(|letter| *letter == first)
 }

@@ -54,6 +54,11 @@ impl Detours {
         self.list.retain(|detour| (detour.local, detour.remote) != (local, remote));
     }
 
+    /// Whether a connection has as many as one peer needs.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_DETOURS
+    }
+
     /// Takes out of the batch what goes by a detour, and leaves the rest to the sockets.
     pub(super) fn divert(
         &mut self,
@@ -61,6 +66,9 @@ impl Detours {
         counters: &Counters,
         mut network: Option<&mut NetworkHandle>,
     ) {
+        if !self.tcp && !batch.iter().any(|transmit| self.list.iter().any(|detour| detour.carries(&transmit))) {
+            return;
+        }
         let mut rest = Vec::new();
         for transmit in batch.iter() {
             if self.tcp

@@ -20,11 +20,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtcast_proto::connection::WallClock;
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
+use rtcast_proto::ice::{Announced, LocalCandidate, TCP_ACTIVE_PORT};
 use tracing::info;
 
 use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses, without_loopback};
-use crate::network::IceSettings;
-pub(crate) use command::{ConnectionId, ShardHandle};
+use crate::network::{IceSettings, adopt};
+pub(crate) use command::{ConnectionId, ShardHandle, shard_of};
 pub(crate) use detour::{DETOUR_CAPACITY, Detour, DetouredRun};
 use routes::Routes;
 pub(crate) use shard::Entry;
@@ -163,6 +164,8 @@ struct Inner {
     capabilities: SocketCapabilities,
     counters: Arc<Counters>,
     next_id: AtomicU64,
+    /// The TCP port that peers are told of.
+    tcp_port: OnceLock<u16>,
 }
 
 impl Endpoint {
@@ -234,6 +237,7 @@ impl Endpoint {
                 capabilities,
                 counters,
                 next_id: AtomicU64::new(1),
+                tcp_port: OnceLock::new(),
             }),
         })
     }
@@ -264,6 +268,43 @@ impl Endpoint {
     /// What the kernel can do for the sockets.
     pub fn capabilities(&self) -> SocketCapabilities {
         self.inner.capabilities
+    }
+
+    /// From now on, tells the peers of new connections that TCP on this port leads here as well (RFC 6544), for networks
+    /// that let no UDP through. Whoever listens there hands the connections to [`accept_tcp`](Self::accept_tcp); it may be
+    /// the port of something else, such as HTTP, for what comes here begins with a byte below 6. Only the first call counts.
+    /// Connections with [`IceSettings::mdns_candidates`] do not tell it.
+    pub fn announce_tcp(&self, port: u16) {
+        // A later call changes nothing, as the documentation says.
+        let _ = self.inner.tcp_port.set(port);
+    }
+
+    /// Carries a TCP connection of a peer to that of this endpoint's connections which its first STUN message names, until
+    /// either ends.
+    ///
+    /// # Errors
+    /// What ended it: silence, something that is no STUN in frames (RFC 4571), an unknown name, or the system.
+    pub async fn accept_tcp(&self, stream: tokio::net::TcpStream) -> io::Result<()> {
+        adopt(&self.inner.shards, stream, self.tcp_base()).await
+    }
+
+    /// The port that stands for TCP within: an address alone tells what it belongs to, and that of UDP may be the same.
+    fn tcp_base(&self) -> u16 {
+        const USUAL: u16 = TCP_ACTIVE_PORT + 1;
+        if self.local_address().port() == USUAL { USUAL + 1 } else { USUAL }
+    }
+
+    /// The TCP candidates that go with these addresses.
+    pub(crate) fn tcp_candidates(&self, ice: &IceSettings, addresses: &[SocketAddr]) -> Vec<LocalCandidate> {
+        let Some(port) = self.inner.tcp_port.get().filter(|_| !ice.mdns_candidates) else { return Vec::new() };
+        let candidates = addresses.iter().map(|address| {
+            let told = ice.address_mapping.get(&address.ip()).copied().unwrap_or_else(|| address.ip());
+            LocalCandidate::TcpPassive {
+                address: SocketAddr::new(address.ip(), self.tcp_base()),
+                announced: Some(Announced::Address(SocketAddr::new(told, *port))),
+            }
+        });
+        candidates.collect()
     }
 
     /// The number of threads.

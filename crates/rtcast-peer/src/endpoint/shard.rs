@@ -266,6 +266,13 @@ impl Shard {
             Command::Datagram { remote, local, mut contents } => {
                 self.handle_datagram(now, remote, local, &mut contents);
             }
+            Command::Attach { username, work, reply } => {
+                if let Some(id) = self.usernames.get(&username).copied() {
+                    self.with(id, |entry| work(entry, now));
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(id);
+                }
+            }
             Command::Detoured { id, remote, local, mut contents } => {
                 self.deliver(now, id, remote, local, &mut contents);
             }

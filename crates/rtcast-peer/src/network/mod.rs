@@ -24,6 +24,7 @@ use tracing::{debug, info, warn};
 use crate::endpoint::{ConnectionId, DETOUR_CAPACITY, Detour, DetouredRun, ShardHandle};
 use relay::{Relay, RelayConfig, RelayError};
 pub use settings::{AddressFilter, IceSettings, TcpCandidates};
+pub(crate) use tcp::adopt;
 
 /// What a connection may ask for before the task comes to it; restarts in a row ask for no more.
 const MAX_REQUESTS: usize = 64;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtcast_proto::ice::{FramingKind, StreamFraming};
+use rtcast_proto::ice::{FramingKind, StreamFraming, username_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::NetworkConfig;
-use crate::endpoint::{DETOUR_CAPACITY, Detour, DetouredRun};
+use crate::endpoint::{DETOUR_CAPACITY, Detour, DetouredRun, Entry, ShardHandle, shard_of};
 
 /// Connections of one peer connection; more are turned away.
 const MAX_CONNECTIONS: usize = 16;
@@ -27,6 +27,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Checks come every few seconds; a connection without any is of no use.
 const IDLE: Duration = Duration::from_secs(35);
+
+/// How long the first message of a connection may take.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// How long a write may wait for the peer to read. The media behind it is worthless by then.
 const WRITE: Duration = Duration::from_secs(5);
@@ -44,7 +47,9 @@ pub(super) async fn open(
         socket.connect(remote).await
     };
     let result = match timeout(CONNECT, connecting).await {
-        Ok(Ok(stream)) => carry(&config, stream, local, remote, outgoing).await,
+        Ok(Ok(stream)) => {
+            carry(&config, stream, StreamFraming::new(FramingKind::Length), local, remote, outgoing).await
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
     };
@@ -80,8 +85,9 @@ pub(super) async fn listen(config: Arc<NetworkConfig>, listener: std::net::TcpLi
                             entry.detours.get_or_insert_default().add(Detour { local, remote: Some(remote), carrier });
                         }),
                     );
+                    let framing = StreamFraming::new(FramingKind::Length);
                     if attached
-                        && let Err(error) = carry(&config, stream, local, remote, outgoing).await
+                        && let Err(error) = carry(&config, stream, framing, local, remote, outgoing).await
                     {
                         debug!(%error, %remote, "a TCP connection of the peer is no more");
                     }
@@ -91,6 +97,50 @@ pub(super) async fn listen(config: Arc<NetworkConfig>, listener: std::net::TcpLi
             Some(_) = connections.join_next() => {}
         }
     }
+}
+
+/// Takes a connection of a peer whom its first message names, on behalf of whoever shares a port; `port` stands for TCP in
+/// our address. Carries messages both ways until either side ends.
+pub(crate) async fn adopt(shards: &[ShardHandle], mut stream: TcpStream, port: u16) -> io::Result<()> {
+    let invalid = |problem: &'static str| io::Error::new(io::ErrorKind::InvalidData, problem);
+    let local = SocketAddr::new(stream.local_addr()?.ip().to_canonical(), port);
+    let remote = stream.peer_addr()?;
+    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+    let mut framing = StreamFraming::new(FramingKind::Length);
+    let first = async {
+        let mut buffer = [0; 2_048];
+        loop {
+            let length = stream.read(&mut buffer).await?;
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if !framing.push(&buffer[..length]) {
+                return Err(invalid("the peer does not speak ICE"));
+            }
+            if let Some(message) = framing.next_message() {
+                return Ok(message.to_vec());
+            }
+        }
+    };
+    let first = timeout(FIRST, first).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let username = username_of(&first).ok_or_else(|| invalid("the first message is no check of ICE"))?;
+    let shard = shard_of(username).and_then(|shard| shards.get(shard));
+    let shard = shard.ok_or_else(|| invalid("the first message names nobody here"))?;
+    let (carrier, outgoing) = mpsc::channel(DETOUR_CAPACITY);
+    let attach = move |entry: &mut Entry, _| {
+        let detours = entry.detours.get_or_insert_default();
+        // Without its carrier the connection ends at once.
+        if !detours.is_full() {
+            detours.add(Detour { local, remote: Some(remote), carrier });
+        }
+    };
+    let id = shard.attach(username.to_owned(), Box::new(attach)).await;
+    let id = id.ok_or_else(|| invalid("the first message names nobody here"))?;
+    let config = NetworkConfig { id, shard: shard.clone(), servers: Vec::new() };
+    config.shard.detoured(id, remote, local, &first);
+    let result = carry(&config, stream, framing, local, remote, outgoing).await;
+    detach(&config, local, remote);
+    result
 }
 
 fn detach(config: &NetworkConfig, local: SocketAddr, remote: SocketAddr) {
@@ -108,14 +158,17 @@ fn detach(config: &NetworkConfig, local: SocketAddr, remote: SocketAddr) {
 async fn carry(
     config: &NetworkConfig,
     mut stream: TcpStream,
+    mut framing: StreamFraming,
     local: SocketAddr,
     remote: SocketAddr,
     mut outgoing: mpsc::Receiver<DetouredRun>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut framing = StreamFraming::new(FramingKind::Length);
     let (mut buffer, mut out) = (vec![0; 64 * 1024], Vec::new());
     loop {
+        while let Some(message) = framing.next_message() {
+            config.shard.detoured(config.id, remote, local, message);
+        }
         tokio::select! {
             read = timeout(IDLE, stream.read(&mut buffer)) => {
                 let length = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -124,9 +177,6 @@ async fn carry(
                 }
                 if !framing.push(&buffer[..length]) {
                     return Err(io::ErrorKind::InvalidData.into());
-                }
-                while let Some(message) = framing.next_message() {
-                    config.shard.detoured(config.id, remote, local, message);
                 }
             }
             run = outgoing.recv() => {

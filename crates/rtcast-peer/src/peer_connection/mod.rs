@@ -160,12 +160,13 @@ impl PeerConnection {
             _ => None,
         };
         let mut names = Vec::new();
+        let shared_tcp = endpoint.tcp_candidates(&configuration.ice, &addresses);
         let tcp = tcp_candidates(&configuration.ice, &addresses, listener.as_ref(), &mut names);
         for address in addresses {
             let announced = configuration.ice.announced(address, &mut names);
             connection.add_host(LocalCandidate::Host { address, announced });
         }
-        tcp.into_iter().for_each(|local| connection.add_host(local));
+        tcp.into_iter().chain(shared_tcp).for_each(|local| connection.add_host(local));
         let id = endpoint.next_id();
         let shared = Arc::new(Shared::new(shard.clone(), id));
         let stored = Mutex::new(kept);
