@@ -88,8 +88,9 @@ function negotiator(url, polite, seed) {
     if (what === 0 && live().length < 6) pc.addTrack(track(), new MediaStream());
     else if (what === 1 && live().length < 6) pc.addTransceiver('video', { direction: 'recvonly' });
     else if (what === 2) pc.removeTrack(one.sender);
-    // Chromium loses its transport, or its own BUNDLE group, when the m-line that stands for it is stopped.
-    else if (what === 3 && one.mid !== null && one.mid !== '0') one.stop();
+    // Chromium loses its transport, or its own BUNDLE group, when the m-line that stands for it is stopped; and it asks for
+    // negotiation for ever when one is stopped whose first offer is then taken back.
+    else if (what === 3 && one.currentDirection && one.mid !== '0') one.stop();
     else if (what === 4) await one.sender.replaceTrack(track());
     else if (what === 5) one.direction = pick(['sendrecv', 'sendonly', 'recvonly', 'inactive']);
     else if (what === 6) pc.restartIce();
