@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use rtcast_proto::connection::{DtlsTransportState, IceCandidateError, IceGatheringState, PeerConnectionState};
+use rtcast_proto::data_channel::SctpTransportState;
 use rtcast_proto::ice::{IceTransportState, SelectedPair};
 use rtcast_proto::{IceCandidate, SignalingState};
 
@@ -42,6 +43,8 @@ pub enum PeerConnectionEvent {
     ToneReceived(ToneReceivedEvent),
     /// `selectedcandidatepairchange` of the ICE transport; `None` when it has none any more.
     SelectedCandidatePairChange(Option<SelectedPair>),
+    /// `statechange` of the SCTP transport; `connecting` when there is one.
+    SctpTransportStateChange(SctpTransportState),
     /// `statechange` of the DTLS transport.
     DtlsTransportStateChange(DtlsTransportState),
 }

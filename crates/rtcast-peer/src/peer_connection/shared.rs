@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use rtcast_proto::connection::{
     Connection, ConnectionEvent, DtlsTransportState, IceGatheringState, PeerConnectionState,
 };
+use rtcast_proto::data_channel::DataChannelEvent;
 use rtcast_proto::ice::{IceCredentials, IceRole, IceTransportState, SelectedPair};
 use rtcast_proto::jsep::{Transceiver, TransceiverId};
 use rtcast_proto::{IceCandidate, MediaKind, SessionDescription, SignalingState};
@@ -223,6 +224,9 @@ impl Shared {
             ConnectionEvent::ToneReceived { transceiver, tone, duration } => {
                 let transceiver = RtpTransceiver::new(self.handle(transceiver, MediaKind::Audio));
                 PeerConnectionEvent::ToneReceived(ToneReceivedEvent { transceiver, tone, duration })
+            }
+            ConnectionEvent::DataChannel(DataChannelEvent::Transport(state)) => {
+                PeerConnectionEvent::SctpTransportStateChange(state)
             }
             ConnectionEvent::DataChannel(event) => match self.data.handle(event, &self.origin) {
                 Some(info) => {

@@ -79,6 +79,25 @@ async fn messages_go_both_ways_and_names_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_states_of_the_sctp_transport_are_told() {
+    let new = async || PeerConnection::new(Configuration::on(&endpoint(1).await)).await.unwrap();
+    let (left, right) = (new().await, new().await);
+    let mut events = left.events();
+    let channel = left.create_data_channel("first", DataChannelInit::default()).await.unwrap();
+    connect(&left, &right).await;
+    tokio::time::timeout(LIMIT, channel.opened()).await.unwrap().unwrap();
+    right.close().await;
+    let mut states = Vec::new();
+    while states.last() != Some(&SctpTransportState::Closed) {
+        let event = tokio::time::timeout(LIMIT, events.recv()).await.expect("in time").expect("an event");
+        if let PeerConnectionEvent::SctpTransportStateChange(state) = event {
+            states.push(state);
+        }
+    }
+    assert_eq!(states, [SctpTransportState::Connecting, SctpTransportState::Connected, SctpTransportState::Closed]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sender_waits_and_its_buffer_empties() {
     let two = two(DataChannelInit::default()).await;
     two.ours.set_max_buffered_amount(1 << 20);
