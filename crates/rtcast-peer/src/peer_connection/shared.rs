@@ -149,7 +149,7 @@ impl Shared {
         if snapshot.dtls != dtls {
             snapshot.dtls = dtls;
             snapshot.failure = connection.failure().map(str::to_owned);
-            snapshot.remote_certificate = connection.remote_certificate().map(Arc::from);
+            snapshot.remote_certificate = connection.remote_certificate().cloned();
         }
         if connection.ice_candidate_counts() != (snapshot.local_candidates.len(), snapshot.remote_candidates.len()) {
             snapshot.local_candidates = connection.local_ice_candidates();

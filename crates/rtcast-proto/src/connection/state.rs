@@ -1,5 +1,6 @@
 //! The states that the W3C gives a connection.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Connection, ConnectionEvent, DtlsTransportState};
@@ -119,7 +120,7 @@ impl Connection {
     }
 
     /// The peer's certificate in DER, once it proved to be the announced one.
-    pub fn remote_certificate(&self) -> Option<&[u8]> {
+    pub const fn remote_certificate(&self) -> Option<&Arc<[u8]>> {
         self.transport.remote_certificate()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{debug, warn};
@@ -61,7 +62,7 @@ pub(super) struct Transport {
     dtls_state: DtlsTransportState,
     dtls_timeout: Option<Instant>,
     failure: Option<String>,
-    remote_certificate: Option<Vec<u8>>,
+    remote_certificate: Option<Arc<[u8]>>,
     role: Option<DtlsRole>,
     fingerprints: Vec<Fingerprint>,
     early: Vec<(SocketAddr, Vec<u8>)>,
@@ -151,8 +152,8 @@ impl Transport {
     }
 
     /// The peer's certificate in DER, once it proved to be the announced one.
-    pub(super) fn remote_certificate(&self) -> Option<&[u8]> {
-        self.remote_certificate.as_deref()
+    pub(super) const fn remote_certificate(&self) -> Option<&Arc<[u8]>> {
+        self.remote_certificate.as_ref()
     }
 
     pub(super) fn dtls_version(&self) -> Option<&'static str> {
@@ -400,7 +401,7 @@ impl Transport {
                         failure = Some(error);
                         break;
                     }
-                    self.remote_certificate = Some(certificate);
+                    self.remote_certificate = Some(certificate.into());
                 }
                 DtlsOutput::KeyingMaterial(material, profile) => {
                     match SrtpSession::new(profile, &material, self.role == Some(DtlsRole::Client)) {

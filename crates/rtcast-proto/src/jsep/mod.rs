@@ -294,7 +294,7 @@ impl Jsep {
                 ));
             }
         }
-        transceiver.codec_preferences = codecs.to_vec();
+        transceiver.codec_preferences = codecs.into();
         Ok(())
     }
 
@@ -456,7 +456,7 @@ impl Jsep {
             rtx_ssrc,
             remote_track_id: self.entropy.uuid(),
             remote_stream_ids: Vec::new(),
-            codec_preferences: Vec::new(),
+            codec_preferences: Arc::default(),
         });
         id
     }

@@ -61,7 +61,7 @@ impl Jsep {
                 if transceiver.is_some_and(|transceiver| transceiver.stopped) {
                     return Some(RefusalReason::Stopped);
                 }
-                let preferences = transceiver.map(|t| t.codec_preferences.as_slice()).unwrap_or_default();
+                let preferences = transceiver.map(|t| &*t.codec_preferences).unwrap_or_default();
                 let formats = answer_formats(media, &self.config.codecs, kind, preferences);
                 formats.is_empty().then_some(RefusalReason::NoCommonCodec)
             }

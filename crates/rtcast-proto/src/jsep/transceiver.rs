@@ -1,5 +1,7 @@
 //! A sender and a receiver that share an m-line: W3C's `RTCRtpTransceiver`.
 
+use std::sync::Arc;
+
 use crate::codec::RtpCodec;
 use crate::sdp::Direction;
 use crate::types::{MediaKind, Mid, Ssrc};
@@ -49,7 +51,8 @@ pub struct Transceiver {
     pub(crate) rtx_ssrc: Ssrc,
     pub(crate) remote_track_id: String,
     pub(crate) remote_stream_ids: Vec<String>,
-    pub(crate) codec_preferences: Vec<RtpCodec>,
+    /// Shared with the copies that the handles read.
+    pub(crate) codec_preferences: Arc<[RtpCodec]>,
 }
 
 impl Transceiver {
