@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rtcast_proto::data_channel::dcep_round_trip;
 use rtcast_proto::ice::{
     FramingKind, IceCredentials, IceServerUrl, IceTransport, LocalCandidate, StreamFraming, binding_owner,
-    binding_response, mdns_answers, mdns_query, username_of,
+    binding_response, is_authentic_check, mdns_answers, mdns_query, username_of,
 };
 use rtcast_proto::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use rtcast_proto::payload::{self, Packetizer};
@@ -352,6 +352,7 @@ pub fn stun_message(data: &[u8]) {
     for (count, piece) in pieces(data).into_iter().take(20).enumerate() {
         username_of(piece);
         binding_owner(piece);
+        is_authentic_check(piece, "VOkJxbRl1RmTxUk/WvJxBt");
         let now = now + Duration::from_millis(20 * count as u64);
         ice.handle_packet(now, remote, local, piece);
         while ice.poll_transmit().is_some() {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtcast_proto::connection::{
-    Connection, ConnectionConfig, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock,
+    Attention, Connection, ConnectionConfig, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock,
 };
 use rtcast_proto::data_channel::{DataChannelEvent, DataChannelId, DataChannelMessage};
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
@@ -44,6 +44,8 @@ pub struct Peer {
     pub frame_receivers: Vec<TransceiverId>,
     outgoing: Network,
     mapped: Option<SocketAddr>,
+    /// Whether everything was taken from the connection that it had.
+    settled: bool,
 }
 
 /// Two peers. Left is at 10.0.0.1:1000, right at 10.0.0.2:2000.
@@ -150,6 +152,7 @@ impl Pair {
                 messages: Vec::new(),
                 outgoing,
                 mapped: None,
+                settled: false,
             }
         };
         Self {
@@ -280,19 +283,22 @@ impl Pair {
     /// Does what is due now.
     fn step(&mut self) {
         let now = self.now;
+        // What the test did meanwhile.
+        self.left.settle(now, &mut self.batch);
+        self.right.settle(now, &mut self.batch);
         while let Some((source, destination, mut contents)) = self.left.outgoing.receive(now) {
             let Some(destination) = self.right.behind(destination) else { continue };
             let datagram = Datagram { source, destination, contents: &mut contents };
-            self.right.connection.handle_input(now, datagram);
+            self.right.attend(now, &mut self.batch, |connection| connection.handle_input(now, datagram));
         }
         while let Some((source, destination, mut contents)) = self.right.outgoing.receive(now) {
             let Some(destination) = self.left.behind(destination) else { continue };
             let datagram = Datagram { source, destination, contents: &mut contents };
-            self.left.connection.handle_input(now, datagram);
+            self.left.attend(now, &mut self.batch, |connection| connection.handle_input(now, datagram));
         }
         for peer in [&mut self.left, &mut self.right] {
             if peer.connection.poll_timeout().is_some_and(|at| at <= now) {
-                peer.connection.handle_timeout(now);
+                peer.attend(now, &mut self.batch, |connection| connection.handle_timeout(now));
             }
             peer.settle(now, &mut self.batch);
         }
@@ -311,6 +317,22 @@ impl Peer {
             Some(mapped) => (mapped == destination).then_some(self.address),
             None => Some(destination),
         }
+    }
+
+    /// Calls the connection, and sees that it asks for no less attention than it needs.
+    fn attend(&mut self, now: Instant, batch: &mut TransmitBatch, call: impl FnOnce(&mut Connection) -> Attention) {
+        let timeout = self.connection.poll_timeout();
+        let attention = call(&mut self.connection);
+        if attention == Attention::Everything || !self.settled {
+            self.settled = false;
+            return;
+        }
+        assert_eq!(self.connection.poll_event(), None, "an event that asked for no attention");
+        if attention == Attention::Nothing {
+            assert!(self.connection.poll_transmit(now, batch) && batch.is_empty(), "there is something to send");
+            assert_eq!(self.connection.poll_timeout(), timeout, "the timer is another");
+        }
+        self.settled = attention == Attention::Nothing;
     }
 
     fn settle(&mut self, now: Instant, batch: &mut TransmitBatch) {
@@ -340,5 +362,6 @@ impl Peer {
                 break;
             }
         }
+        self.settled = true;
     }
 }

@@ -6,9 +6,9 @@ use rtcast_proto::connection::{ConnectionEvent, PeerConnectionState};
 use rtcast_proto::{Codec, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 
-/// Lets the peer on `side` move after two seconds of media from left to right; the longest gap between two frames, in
+/// Lets the peer on `side` move after some seconds of media from left to right; the longest gap between two frames, in
 /// frames of 33 ms.
-fn longest_gap(moves: Side, offerer: Side, seed: u64) -> u64 {
+fn longest_gap(moves: Side, offerer: Side, after: u64, seed: u64) -> u64 {
     let codec = RtpCodec::new(Codec::Vp8);
     let mut pair = Pair::new(&Link { delay: Duration::from_millis(20), ..Link::default() }, seed);
     let sender = pair.add_track(Side::Left, &codec, "picture");
@@ -23,8 +23,8 @@ fn longest_gap(moves: Side, offerer: Side, seed: u64) -> u64 {
     let mut packetizer = Pair::packetizer(&codec);
     let mut gap = 0;
     let mut longest = 0;
-    for number in 0..600 {
-        if number == 60 {
+    for number in 0..30 * (after + 18) {
+        if number == 30 * after {
             pair.rebind(moves, "192.0.2.77:7777".parse().unwrap());
         }
         let before = pair.right.frames.len();
@@ -42,12 +42,13 @@ fn longest_gap(moves: Side, offerer: Side, seed: u64) -> u64 {
 
 #[test]
 fn the_call_goes_on_from_the_new_address() {
-    for (seed, offerer) in [(1, Side::Left), (2, Side::Right)] {
+    // Before and after the pair is settled.
+    for (seed, offerer, after) in [(1, Side::Left, 2), (2, Side::Right, 2), (3, Side::Left, 17), (4, Side::Right, 17)] {
         // Whoever sends is heard from the new address at once: authentic media needs no nomination.
-        let gap = longest_gap(Side::Left, offerer, seed);
+        let gap = longest_gap(Side::Left, offerer, after, seed);
         assert!(gap <= 2, "the sender moved: {gap} frames");
         // Whoever receives must be found first.
-        let gap = longest_gap(Side::Right, offerer, seed);
+        let gap = longest_gap(Side::Right, offerer, after, seed);
         assert!(gap <= 30 * 7, "the receiver moved: {gap} frames");
     }
 }

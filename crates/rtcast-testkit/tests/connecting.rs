@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtcast_proto::connection::{ConnectionEvent, Datagram, PeerConnectionState};
+use rtcast_proto::connection::{Attention, ConnectionEvent, Datagram, PeerConnectionState};
 use rtcast_proto::dtls::DtlsVersion;
 use rtcast_proto::{Codec, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side};
@@ -40,7 +40,9 @@ fn without_delay_nothing_waits_for_a_timer() {
 
 #[test]
 fn loss_delays_but_does_not_prevent() {
-    let link = Link { delay: Duration::from_millis(25), loss: 0.2, ..Link::default() };
+    // DTLS tries eight times in its 40 s, at moments that vary by chance: at this loss one handshake in half a million has
+    // no luck, at twice the loss one in 4,000.
+    let link = Link { delay: Duration::from_millis(25), loss: 0.1, ..Link::default() };
     for seed in 0..30 {
         let mut pair = pair(&link, seed, DtlsVersion::V1_2);
         let took = pair.connect(Duration::from_secs(60));
@@ -119,7 +121,7 @@ fn what_a_stranger_sends_does_not_reach_dtls() {
             let mut junk = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, 99, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0];
             let source = "192.0.2.66:6666".parse().unwrap();
             let datagram = Datagram { source, destination: peer.address, contents: &mut junk };
-            peer.connection.handle_input(now, datagram);
+            assert_eq!(peer.connection.handle_input(now, datagram), Attention::Everything);
         }
         assert!(pair.connect(Duration::from_secs(5)).is_some(), "{version:?}");
     }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtcast_proto::connection::{Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock};
+use rtcast_proto::connection::{
+    Attention, Connection, ConnectionEvent, Datagram, PeerConnectionState, TransmitBatch, WallClock,
+};
 use rtcast_proto::rtcp::{ArrivalLog, RtcpPacket, RtcpWriter, packets};
 use rtcast_proto::rtp::{RtpPacket, extensions};
 use rtcast_proto::srtp::SrtpError;
@@ -128,8 +130,8 @@ impl Viewer {
             }
             [128..=191, ..] => self.handle_rtp(now, clock, datagram),
             _ => {
-                self.connection.handle_input(now, Datagram { source, destination, contents: datagram });
-                true
+                let datagram = Datagram { source, destination, contents: datagram };
+                self.connection.handle_input(now, datagram) != Attention::Nothing
             }
         }
     }
@@ -237,7 +239,8 @@ impl Viewer {
     /// Tells the time, when [`poll_timeout`](Self::poll_timeout) asked for it.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.connection.poll_timeout().is_some_and(|at| at <= now) {
-            self.connection.handle_timeout(now);
+            // It is looked after in any case.
+            let _ = self.connection.handle_timeout(now);
         }
     }
 

@@ -32,7 +32,7 @@ const SHARD_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// Work on a connection, done on its shard's thread.
-pub(crate) type Work = Box<dyn FnOnce(&mut super::shard::Entry, Instant) + Send>;
+pub(crate) type Work = Box<dyn FnOnce(&mut super::entry::Entry, Instant) + Send>;
 
 pub(super) enum Command {
     Insert { id: ConnectionId, connection: Box<Connection>, shared: Arc<Shared>, sockets: Vec<UdpSocket> },

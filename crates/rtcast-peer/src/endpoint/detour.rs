@@ -9,7 +9,7 @@ use rtcast_proto::ice::{SelectedPair, TCP_ACTIVE_PORT};
 use tokio::sync::mpsc;
 
 use super::Counters;
-use super::shard::count;
+use super::sockets::count;
 use crate::network::NetworkHandle;
 
 /// Runs of datagrams that may wait for a detour. When it is full the newest are dropped, as a full socket buffer does.

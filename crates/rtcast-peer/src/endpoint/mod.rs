@@ -2,7 +2,9 @@
 
 mod command;
 mod detour;
+mod entry;
 mod overload;
+mod rest;
 mod routes;
 mod shard;
 mod sockets;
@@ -27,8 +29,8 @@ use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses, w
 use crate::network::{IceSettings, adopt};
 pub(crate) use command::{ConnectionId, ShardHandle, shard_of};
 pub(crate) use detour::{DETOUR_CAPACITY, Detour, DetouredRun};
+pub(crate) use entry::Entry;
 use routes::Routes;
-pub(crate) use shard::Entry;
 use shard::Shard;
 pub use survey::Survey;
 

@@ -1,36 +1,36 @@
 //! A shard: one thread with its sockets, its timers and its connections.
 
 use std::collections::{HashMap, VecDeque};
+use std::hint::black_box;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token, Waker};
+use foldhash::fast::RandomState;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
 use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::{
-    Connection, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, Transmit, TransmitBatch,
+    Attention, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, Transmit, TransmitBatch,
 };
 use rtcast_proto::ice::{binding_owner, username_of};
-use rtcast_proto::jsep::TransceiverId;
 use tracing::{debug, error, warn};
 
 use super::Counters;
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
-use super::detour::Detours;
+use super::entry::{Entry, Viewers, handle_event, leave};
 use super::overload::{self, Share};
+use super::rest::rest;
 use super::routes::Routes;
-use super::sockets::Sockets;
-use super::subscription::Subscription;
+use super::sockets::{Sockets, count, send};
 use super::survey::Survey;
-use super::timers::{TimerKey, TimerWheel};
+use super::timers::TimerWheel;
 use crate::broadcast::BroadcastId;
-use crate::net::{Position, ReceivedDatagrams, UdpSocket};
-use crate::network::NetworkHandle;
-use crate::peer_connection::Shared;
-use crate::track::MediaStreamTrack;
+use crate::net::{RECEIVES, ReceivedDatagrams, UdpSocket};
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -38,67 +38,34 @@ const WAKER: Token = Token(usize::MAX);
 /// cache, small enough that the first viewers do not wait for the last.
 const FLUSH_AT: usize = 128;
 
-/// How long a full socket may hold up the shard at a time. What has not left by then is dropped; the frames that wait
-/// meanwhile are dropped whole, once they are late.
-const SEND_PATIENCE: Duration = Duration::from_millis(100);
-
 /// Receives in a row before the thread looks at its other duties.
 const RECEIVES_IN_A_ROW: usize = 64;
+
+/// Connections that a survey looks at in a second, if there are so many.
+const SURVEYED_A_SECOND: usize = 2_000;
 
 /// A thread that has nothing to do wakes up this often all the same.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A connection and what the shard knows of it.
-pub(crate) struct Entry {
-    pub(crate) connection: Connection,
-    shared: Arc<Shared>,
-    senders: Vec<SenderEntry>,
-    retired: Vec<SenderEntry>,
-    remotes: Vec<SocketAddr>,
-    timer: TimerKey,
-    dirty: bool,
-    sockets: Vec<Token>,
-    /// The names under which the shard finds it.
-    usernames: Vec<String>,
-    /// Ways around the sockets, if it has any.
-    pub(crate) detours: Option<Box<Detours>>,
-    /// Who looks for candidates and names, if anybody does.
-    pub(crate) network: Option<NetworkHandle>,
-}
-
-struct SenderEntry {
-    transceiver: TransceiverId,
-    track: MediaStreamTrack,
-    subscription: Option<Subscription>,
-}
-
-impl Entry {
-    /// What the connection's handles share.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// Sets or takes away the track that a transceiver sends. Frames flow once the connection can carry them.
-    pub(crate) fn set_track(&mut self, transceiver: TransceiverId, track: Option<MediaStreamTrack>) {
-        self.retired.extend(self.senders.extract_if(.., |sender| sender.transceiver == transceiver));
-        self.shared.set_sender_track(transceiver, track.clone());
-        if let Some(track) = track {
-            self.senders.push(SenderEntry { transceiver, track, subscription: None });
-        }
-    }
-}
+/// Who sends from which address. Only peers that have proven to ICE that an address is theirs get into it, so that it need
+/// not withstand chosen keys at any price.
+type Remotes = HashMap<SocketAddr, ConnectionId, RandomState>;
 
 pub(super) struct Shard {
     index: usize,
+    /// Reports sockets and what is handed in.
     poll: Poll,
+    /// Reports only what is handed in.
+    mailbox: Poll,
+    looked_at: Instant,
     sockets: Sockets,
     handle: ShardHandle,
     counters: Arc<Counters>,
     routes: Arc<Routes>,
-    connections: HashMap<ConnectionId, Box<Entry>>,
+    connections: HashMap<ConnectionId, Box<Entry>, RandomState>,
     usernames: HashMap<String, ConnectionId>,
-    remotes: HashMap<SocketAddr, ConnectionId>,
-    viewers: HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
+    remotes: Remotes,
+    viewers: Viewers,
     timers: TimerWheel,
     fired: Vec<ConnectionId>,
     dirty: Vec<ConnectionId>,
@@ -112,6 +79,8 @@ pub(super) struct Shard {
     batch: TransmitBatch,
     /// What connections that are gone were sent.
     gone: Survey,
+    /// The last survey of many connections, and when it was made.
+    surveyed: Option<(Instant, Survey)>,
     stopping: bool,
 }
 
@@ -125,18 +94,22 @@ impl Shard {
     ) -> io::Result<(Self, ShardHandle)> {
         let poll = Poll::new()?;
         let sockets = Sockets::new(&poll, sockets, reads)?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let mailbox = Poll::new()?;
+        let waker = Waker::new(mailbox.registry(), WAKER)?;
+        poll.registry().register(&mut SourceFd(&mailbox.as_raw_fd()), WAKER, Interest::READABLE)?;
         let handle = ShardHandle::new(index, waker, Arc::clone(&counters));
         let shard = Self {
             index,
             poll,
+            mailbox,
+            looked_at: Instant::now(),
             sockets,
             handle: handle.clone(),
             counters,
             routes,
-            connections: HashMap::new(),
+            connections: HashMap::default(),
             usernames: HashMap::new(),
-            remotes: HashMap::new(),
+            remotes: HashMap::default(),
             viewers: HashMap::new(),
             timers: TimerWheel::new(Instant::now()),
             fired: Vec::new(),
@@ -147,6 +120,7 @@ impl Shard {
             gathering: Vec::new(),
             batch: TransmitBatch::default(),
             gone: Survey::default(),
+            surveyed: None,
             stopping: false,
         };
         Ok((shard, handle))
@@ -158,27 +132,46 @@ impl Shard {
         let mut received = ReceivedDatagrams::default();
         let mut commands = VecDeque::new();
         while !self.stopping {
-            let wait = self.timers.next().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
-            if let Err(error) = self.poll.poll(&mut events, Some(wait))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                warn!(%error, "the shard cannot wait for its sockets and ends");
-                break;
-            }
+            let look = match self.wait(&mut events) {
+                Ok(look) => look,
+                Err(error) => {
+                    warn!(%error, "the shard cannot wait for its sockets and ends");
+                    break;
+                }
+            };
             self.handle.take(&mut commands);
             self.serve_frames();
             while let Some(command) = commands.pop_front() {
                 self.handle_command(command);
                 self.let_frames_overtake();
             }
-            for event in &events {
-                self.receive(event.token(), &mut received, peers);
+            if look {
+                for event in &events {
+                    self.receive(event.token(), &mut received, peers);
+                }
+                self.fire_timers();
+                self.looked_at = Instant::now();
             }
-            self.fire_timers();
             self.settle();
             self.flush();
         }
         self.shut_down();
+    }
+
+    /// Waits for something to do. Returns whether it is time to look at the sockets and timers too, and not only at what
+    /// was handed in.
+    fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
+        let rested_at = self.looked_at + rest(self.connections.len());
+        let rest = rested_at.saturating_duration_since(Instant::now());
+        if !rest.is_zero() {
+            poll(&mut self.mailbox, events, rest)?;
+            if Instant::now() < rested_at {
+                return Ok(false);
+            }
+        }
+        let wait = self.timers.next().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        poll(&mut self.poll, events, wait)?;
+        Ok(true)
     }
 
     /// Sends the frames that wait.
@@ -256,12 +249,8 @@ impl Shard {
                 }
             }
             Command::Survey { reply } => {
-                let mut survey = self.gone.clone();
-                for entry in self.connections.values() {
-                    survey.add(&entry.connection);
-                }
                 // Whoever asked may have stopped waiting.
-                let _ = reply.send(survey);
+                let _ = reply.send(self.survey(now));
             }
             Command::Datagram { remote, local, mut contents } => {
                 self.handle_datagram(now, remote, local, &mut contents);
@@ -278,6 +267,22 @@ impl Shard {
             }
             Command::Stop => self.stopping = true,
         }
+    }
+
+    /// What the connections were sent. It takes a look at each of them, so that of thousands it may be some seconds old.
+    fn survey(&mut self, now: Instant) -> Survey {
+        let lasts = Duration::from_secs((self.connections.len() / SURVEYED_A_SECOND) as u64);
+        if let Some((at, survey)) = &self.surveyed
+            && now.saturating_duration_since(*at) < lasts
+        {
+            return survey.clone();
+        }
+        let mut survey = self.gone.clone();
+        for entry in self.connections.values() {
+            survey.add(&entry.connection);
+        }
+        self.surveyed = (!lasts.is_zero()).then(|| (now, survey.clone()));
+        survey
     }
 
     /// One frame to all its viewers here.
@@ -328,12 +333,20 @@ impl Shard {
             }
             let now = Instant::now();
             let bound = socket.local_address();
+            if owner.is_none() {
+                self.warm_senders(received);
+            }
             received.for_each(|remote, ip, datagram| {
                 let local = SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
                 count(&self.counters.datagrams_received, 1);
                 count(&self.counters.bytes_received, datagram.len());
                 if let Some(id) = owner {
                     self.deliver(now, id, remote, local, datagram);
+                    return;
+                }
+                if let Some(id) = self.known(remote, datagram) {
+                    self.deliver(now, id, remote, local, datagram);
+                    self.let_frames_overtake();
                     return;
                 }
                 match self.owner(remote, datagram) {
@@ -349,6 +362,40 @@ impl Shard {
         }
         // More is waiting; the poll reports only changes, so it is asked to report once more.
         self.sockets.poll_again(&self.poll, token);
+    }
+
+    /// Has the memory of all connections that datagrams came for fetched at once. With thousands of them it is in no cache,
+    /// and each access on its own would take longer than the work on a report.
+    fn warm_senders(&self, received: &ReceivedDatagrams) {
+        let mut ids = [None; RECEIVES];
+        for (id, sender) in ids.iter_mut().zip(received.senders()) {
+            *id = self.remotes.get(&sender).copied();
+        }
+        self.warm(&ids);
+    }
+
+    fn warm(&self, ids: &[Option<ConnectionId>; RECEIVES]) {
+        let mut entries = [None; RECEIVES];
+        for (entry, id) in entries.iter_mut().zip(ids) {
+            *entry = id.and_then(|id| self.connections.get(&id));
+        }
+        let read = entries
+            .iter()
+            .flatten()
+            .map(|entry| usize::from(entry.dirty) + usize::from(entry.detours.is_some()) + entry.connection.warm());
+        black_box(read.fold(0, usize::wrapping_add));
+    }
+
+    /// The connection that a datagram is for, if its sender is known and what it names is no other.
+    fn known(&self, remote: SocketAddr, datagram: &[u8]) -> Option<ConnectionId> {
+        let id = *self.remotes.get(&remote)?;
+        // RFC 7983 §7: STUN begins with a byte below 4, and it alone names connections.
+        if datagram.first().is_none_or(|first| *first > 3) {
+            return Some(id);
+        }
+        let entry = self.connections.get(&id)?;
+        let named = |name: &str| entry.usernames.iter().any(|own| own == name);
+        (binding_owner(datagram).is_none() && username_of(datagram).is_none_or(named)).then_some(id)
     }
 
     /// The shard that a datagram is for: the one that knows its sender, or the one that its STUN username names.
@@ -381,32 +428,49 @@ impl Shard {
     }
 
     fn deliver(&mut self, now: Instant, id: ConnectionId, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
-        self.with_settling(id, |entry| {
+        self.attend(id, |entry| {
             entry.connection.handle_input(now, Datagram { source: remote, destination: local, contents })
         });
     }
 
     /// Runs work on a connection and marks it to be settled.
     fn with(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry)) {
-        self.with_settling(id, |entry| {
+        self.attend(id, |entry| {
             work(entry);
-            true
+            Attention::Everything
         });
     }
 
-    /// Runs work on a connection and marks it to be settled, if the work says so. Should it panic, its connection is
-    /// dropped without another word, and those of all other viewers go on.
-    fn with_settling(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry) -> bool) {
+    /// Runs work on a connection and gives it the attention that the work asks for, at once or when it is settled. Should
+    /// it panic, its connection is dropped without another word, and those of all other viewers go on.
+    fn attend(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry) -> Attention) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
-        if let Ok(settle) = catch_unwind(AssertUnwindSafe(|| work(entry))) {
-            if settle {
-                self.mark(id);
+        let Ok(attention) = catch_unwind(AssertUnwindSafe(|| work(entry))) else {
+            error!(connection = id.0, "a connection broke off by a defect in the program and is dropped");
+            if let Some(entry) = self.connections.remove(&id) {
+                self.forget(id, &entry);
             }
             return;
-        }
-        error!(connection = id.0, "a connection broke off by a defect in the program and is dropped");
-        if let Some(entry) = self.connections.remove(&id) {
-            self.forget(id, &entry);
+        };
+        match attention {
+            Attention::Nothing => {}
+            // The pair that it goes by was used before, so there is nothing to learn from it.
+            Attention::Transmit if entry.detours.is_none() => {
+                let now = Instant::now();
+                while !entry.connection.poll_transmit(now, &mut self.batch) {
+                    send(&self.sockets, &mut self.batch, &self.counters);
+                }
+                if self.batch.len() >= FLUSH_AT {
+                    send(&self.sockets, &mut self.batch, &self.counters);
+                }
+                self.timers.set(entry.timer, entry.connection.poll_timeout());
+            }
+            Attention::Transmit | Attention::Everything => {
+                if !entry.dirty {
+                    entry.dirty = true;
+                    self.dirty.push(id);
+                }
+            }
         }
     }
 
@@ -419,15 +483,6 @@ impl Shard {
         entry.usernames.extend(entry.connection.username_fragments().map(str::to_owned));
         for name in &entry.usernames {
             self.usernames.insert(name.clone(), id);
-        }
-    }
-
-    fn mark(&mut self, id: ConnectionId) {
-        if let Some(entry) = self.connections.get_mut(&id)
-            && !entry.dirty
-        {
-            entry.dirty = true;
-            self.dirty.push(id);
         }
     }
 
@@ -497,10 +552,16 @@ impl Shard {
         let now = Instant::now();
         let mut fired = std::mem::take(&mut self.fired);
         self.timers.fire(now, &mut fired);
-        for id in fired.drain(..) {
-            self.with(id, |entry| entry.connection.handle_timeout(now));
-            self.let_frames_overtake();
+        for some in fired.chunks(RECEIVES) {
+            let mut ids = [None; RECEIVES];
+            ids.iter_mut().zip(some).for_each(|(place, id)| *place = Some(*id));
+            self.warm(&ids);
+            for id in some {
+                self.attend(*id, |entry| entry.connection.handle_timeout(now));
+                self.let_frames_overtake();
+            }
         }
+        fired.clear();
         self.fired = fired;
     }
 
@@ -566,78 +627,17 @@ impl Shard {
     }
 }
 
-fn handle_event(
-    entry: &mut Entry,
-    id: ConnectionId,
-    event: ConnectionEvent,
-    handle: &ShardHandle,
-    viewers: &mut HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
-) {
-    match event {
-        ConnectionEvent::SendersChanged | ConnectionEvent::MediaReady => {
-            choose_renditions(entry, id, handle, viewers);
-        }
-        ConnectionEvent::KeyframeRequested { transceiver } => {
-            let sender = entry.senders.iter().find(|sender| sender.transceiver == transceiver);
-            if let Some(subscription) = sender.and_then(|sender| sender.subscription.as_ref()) {
-                subscription.broadcast().request_keyframe();
-            }
-        }
-        ConnectionEvent::GatheringNeeded { .. }
-        | ConnectionEvent::IceGenerationInUse(_)
-        | ConnectionEvent::NameToResolve(_) => {
-            if let Some(network) = &mut entry.network {
-                network.tell(&event);
-            }
-        }
-        ConnectionEvent::IceCandidate(_) => {
-            // The description that the application reads has the candidate that it is told of, even if that comes late.
-            if entry.network.as_ref().is_some_and(NetworkHandle::is_at_work) {
-                entry.shared.update_descriptions(&entry.connection);
-            }
-            entry.shared.event(event);
-        }
-        event => entry.shared.event(event),
-    }
-}
-
-/// Gives every sender the first rendition of its track that its peer can take, and joins it once media can flow.
-pub(super) fn choose_renditions(
-    entry: &mut Entry,
-    id: ConnectionId,
-    handle: &ShardHandle,
-    viewers: &mut HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
-) {
-    let ready = entry.connection.selected_pair().is_some()
-        && entry.connection.connection_state() == PeerConnectionState::Connected;
-    let connection = &mut entry.connection;
-    for sender in &mut entry.senders {
-        let transceiver = sender.transceiver;
-        let chosen = connection.negotiated_sender(transceiver).and_then(|media| {
-            sender.track.renditions().iter().find(|rendition| media.send_codec_for(rendition.codec()).is_some())
-        });
-        let Some(rendition) = chosen.cloned() else {
-            connection.select_codec(transceiver, None);
-            leave(viewers, id, sender);
-            sender.subscription = None;
-            continue;
-        };
-        connection.select_codec(transceiver, Some(rendition.codec()));
-        let joined = sender.subscription.as_ref().is_some_and(|joined| joined.broadcast().id() == rendition.id());
-        if joined || !ready {
-            continue;
-        }
-        leave(viewers, id, sender);
-        sender.subscription = None;
-        sender.subscription = Some(Subscription::join(&rendition, handle.sink(), connection, transceiver));
-        viewers.entry(rendition.id()).or_default().push((id, transceiver));
+fn poll(poll: &mut Poll, events: &mut Events, wait: Duration) -> io::Result<()> {
+    match poll.poll(events, Some(wait)) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
 }
 
 /// Whoever we send to may answer; STUN responses carry no name to find the connection by. Of two connections to one
 /// address the newer has it: the older belongs to a peer that has begun anew.
 fn learn<'a>(
-    remotes: &mut HashMap<SocketAddr, ConnectionId>,
+    remotes: &mut Remotes,
     routes: &Routes,
     index: usize,
     id: ConnectionId,
@@ -652,64 +652,4 @@ fn learn<'a>(
             own.push(remote);
         }
     }
-}
-
-fn leave(
-    viewers: &mut HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>,
-    id: ConnectionId,
-    sender: &SenderEntry,
-) {
-    let Some(subscription) = &sender.subscription else { return };
-    let broadcast = subscription.broadcast().id();
-    if let Some(list) = viewers.get_mut(&broadcast) {
-        list.retain(|viewer| *viewer != (id, sender.transceiver));
-        if list.is_empty() {
-            viewers.remove(&broadcast);
-        }
-    }
-}
-
-fn send(sockets: &Sockets, batch: &mut TransmitBatch, counters: &Counters) {
-    let (mut datagrams, mut bytes, mut calls, mut errors) = (0, 0, 0, 0);
-    let mut position = Position::default();
-    let mut give_up_at = None;
-    while let Some(run) = batch.run(position.run) {
-        let Some(socket) = sockets.for_source(run.source) else {
-            errors += run.datagrams().len();
-            position.skip();
-            continue;
-        };
-        calls += 1;
-        match socket.send(batch, &mut position) {
-            Ok(sent) => {
-                datagrams += sent.datagrams;
-                bytes += sent.bytes;
-            }
-            // The socket's buffer is full: the network is slower than what is to be sent. Waiting lets it empty, and
-            // meanwhile frames are dropped whole before they come here.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let now = Instant::now();
-                let give_up_at = *give_up_at.get_or_insert(now + SEND_PATIENCE);
-                if !socket.wait_writable(give_up_at.saturating_duration_since(now)) {
-                    errors += batch.iter().skip(position.run).map(|run| run.datagrams().len()).sum::<usize>();
-                    break;
-                }
-            }
-            // The path is gone. What is lost here is repaired like any other loss.
-            Err(error) => {
-                debug!(%error, destination = %run.destination, "a run of datagrams was not sent");
-                errors += run.datagrams().len();
-                position.skip();
-            }
-        }
-    }
-    batch.clear();
-    count(&counters.datagrams_sent, datagrams);
-    count(&counters.bytes_sent, bytes);
-    count(&counters.send_calls, calls);
-    count(&counters.send_errors, errors);
-}
-
-pub(super) fn count(counter: &AtomicU64, by: usize) {
-    counter.fetch_add(by as u64, Ordering::Relaxed);
 }

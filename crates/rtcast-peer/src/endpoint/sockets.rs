@@ -3,12 +3,20 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use mio::{Interest, Poll, Token};
-use tracing::warn;
+use rtcast_proto::connection::TransmitBatch;
+use tracing::{debug, warn};
 
+use super::Counters;
 use super::command::ConnectionId;
-use crate::net::UdpSocket;
+use crate::net::{Position, UdpSocket};
+
+/// How long a full socket may hold up the shard at a time. What has not left by then is dropped; the frames that wait
+/// meanwhile are dropped whole, once they are late.
+const SEND_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A socket and, if it is not shared, its connection.
 type Slot = (UdpSocket, Option<ConnectionId>);
@@ -75,4 +83,50 @@ impl Sockets {
         self.slots.insert(token, (socket, owner));
         Ok(token)
     }
+}
+
+/// Sends the batch and empties it.
+pub(super) fn send(sockets: &Sockets, batch: &mut TransmitBatch, counters: &Counters) {
+    let (mut datagrams, mut bytes, mut calls, mut errors) = (0, 0, 0, 0);
+    let mut position = Position::default();
+    let mut give_up_at = None;
+    while let Some(run) = batch.run(position.run) {
+        let Some(socket) = sockets.for_source(run.source) else {
+            errors += run.datagrams().len();
+            position.skip();
+            continue;
+        };
+        calls += 1;
+        match socket.send(batch, &mut position) {
+            Ok(sent) => {
+                datagrams += sent.datagrams;
+                bytes += sent.bytes;
+            }
+            // The socket's buffer is full: the network is slower than what is to be sent. Waiting lets it empty, and
+            // meanwhile frames are dropped whole before they come here.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let now = Instant::now();
+                let give_up_at = *give_up_at.get_or_insert(now + SEND_PATIENCE);
+                if !socket.wait_writable(give_up_at.saturating_duration_since(now)) {
+                    errors += batch.iter().skip(position.run).map(|run| run.datagrams().len()).sum::<usize>();
+                    break;
+                }
+            }
+            // The path is gone. What is lost here is repaired like any other loss.
+            Err(error) => {
+                debug!(%error, destination = %run.destination, "a run of datagrams was not sent");
+                errors += run.datagrams().len();
+                position.skip();
+            }
+        }
+    }
+    batch.clear();
+    count(&counters.datagrams_sent, datagrams);
+    count(&counters.bytes_sent, bytes);
+    count(&counters.send_calls, calls);
+    count(&counters.send_errors, errors);
+}
+
+pub(super) fn count(counter: &AtomicU64, by: usize) {
+    counter.fetch_add(by as u64, Ordering::Relaxed);
 }

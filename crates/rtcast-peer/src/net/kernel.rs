@@ -20,12 +20,24 @@ pub(super) fn wait_writable(socket: BorrowedFd<'_>, limit: Duration) -> bool {
 /// What the system says, where it has no such offload.
 #[cfg(target_os = "linux")]
 pub(super) fn set_receive_offload(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, on)
+}
+
+/// Has the kernel note when each datagram came, or not.
+///
+/// # Errors
+/// What the system says.
+#[cfg(target_os = "linux")]
+pub(super) fn set_receive_timestamps(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, on)
+}
+
+#[cfg(target_os = "linux")]
+fn set_option(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, on: bool) -> io::Result<()> {
     let value = libc::c_int::from(on);
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointer is to a value of that length that lives through the call.
-    let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, (&raw const value).cast(), length)
-    };
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -5,5 +5,5 @@ mod kernel;
 mod socket;
 
 pub(crate) use addresses::{host_addresses, without_loopback};
-pub(crate) use socket::{Position, ReceivedDatagrams, UdpSocket};
+pub(crate) use socket::{Position, RECEIVES, ReceivedDatagrams, UdpSocket};
 pub use socket::{SocketCapabilities, SocketOptions};

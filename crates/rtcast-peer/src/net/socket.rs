@@ -16,7 +16,7 @@ use super::kernel::{self, Message};
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// Receives that one system call may return.
-const RECEIVES: usize = 8;
+pub(crate) const RECEIVES: usize = quinn_udp::BATCH_SIZE;
 
 /// What is asked of the kernel for the sockets of an endpoint. All of it only makes things faster: what the kernel does not
 /// have, or is switched off here, is done without.
@@ -125,6 +125,11 @@ impl UdpSocket {
         #[cfg(target_os = "linux")]
         if !options.receive_offload {
             kernel::set_receive_offload(socket.as_fd(), false)?;
+        }
+        // The state asks for them, and nobody here reads them.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = kernel::set_receive_timestamps(socket.as_fd(), false) {
+            debug!(%error, "the kernel goes on to note when datagrams come");
         }
         let io = mio::net::UdpSocket::from_std(socket.into());
         let local = io.local_addr()?;
@@ -337,6 +342,11 @@ impl Default for ReceivedDatagrams {
 }
 
 impl ReceivedDatagrams {
+    /// Who sent what there is, in its order.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = SocketAddr> {
+        self.meta.iter().take(self.count).map(|meta| meta.addr)
+    }
+
     /// Calls `each` with the sender, our address that was meant, if the system tells, and the datagram.
     pub(crate) fn for_each(&mut self, mut each: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8])) {
         for (meta, buffer) in self.meta.iter().zip(&mut self.buffers).take(self.count) {

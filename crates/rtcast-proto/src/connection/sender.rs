@@ -300,6 +300,13 @@ impl RtpSender {
         self.packets == self.packets_reported
     }
 
+    /// See [`Connection::warm`](super::Connection::warm).
+    pub(super) fn warm(&self) -> usize {
+        let reports = self.reports_sent.front().map_or(0, |(middle, _)| *middle as usize);
+        let queues = self.queue.len() + self.retransmissions.len() + self.ssrc.0 as usize;
+        queues.wrapping_add(reports).wrapping_add(self.stats.reports_received as usize)
+    }
+
     pub(super) fn has_work(&self) -> bool {
         !self.queue.is_empty() || !self.retransmissions.is_empty()
     }

@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use super::batch::TransmitBatch;
 use crate::data_channel::DataChannels;
 use crate::dtls::{self, Certificate, DtlsEndpoint, DtlsError, DtlsOutput, DtlsRole, DtlsVersion, fingerprint_matches};
-use crate::ice::{Bindings, IceCredentials, IceTransport, IceTransportState, SelectedPair};
+use crate::ice::{Bindings, IceCredentials, IceTransport, Quiet, SelectedPair};
 use crate::jsep::NegotiatedData;
 use crate::sdp::Fingerprint;
 use crate::srtp::SrtpSession;
@@ -47,12 +47,14 @@ pub enum DtlsTransportState {
 /// What a datagram held.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// Nothing for the layers above.
+    /// Nothing for the layers above, but their states may have changed.
     Nothing,
+    /// Something that changed no state; it may be that there is an answer to send, and that the next timeout is another.
+    Quiet,
     /// A plain RTP packet of that length at the start of the buffer, with its 48-bit index.
     Rtp { index: u64, length: usize },
-    /// Plain RTCP of that length at the start of the buffer.
-    Rtcp { length: usize },
+    /// Plain RTCP of that length at the start of the buffer. If it came from elsewhere than we send to, ICE has to act.
+    Rtcp { length: usize, elsewhere: bool },
 }
 
 pub(super) struct Transport {
@@ -141,6 +143,11 @@ impl Transport {
         self.ice.selected_pair()
     }
 
+    /// See [`Connection::warm`](super::Connection::warm).
+    pub(super) fn warm(&self) -> usize {
+        self.ice.warm() + self.queue.len() + self.srtp.as_ref().map_or(0, SrtpSession::warm)
+    }
+
     /// Why the transport failed.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -168,13 +175,21 @@ impl Transport {
         local: SocketAddr,
         bytes: &mut [u8],
     ) -> Received {
-        if self.ice.state() == IceTransportState::Closed {
+        if self.ice.is_closed() {
             return Received::Nothing;
         }
         match bytes.first() {
             Some(0..=3) => {
                 if self.bindings.is_open() && self.bindings.handle_packet(bytes) {
                     return Received::Nothing;
+                }
+                match self.ice.handle_quietly(now, remote, local, bytes) {
+                    Some(Quiet::Answer(pair, answer)) => {
+                        self.enqueue(pair, answer);
+                        return Received::Quiet;
+                    }
+                    Some(Quiet::Consented) => return Received::Quiet,
+                    None => {}
                 }
                 if self.ice.handle_packet(now, remote, local, bytes)
                     && !self.known_remotes.contains(&remote)
@@ -199,22 +214,37 @@ impl Transport {
                 }
                 Received::Nothing
             }
-            Some(128..=191) => self.unprotect(bytes),
+            Some(128..=191) => {
+                let mut received = self.unprotect(bytes);
+                if received != Received::Nothing {
+                    let moved = self.ice.heard_from(now, remote);
+                    if let Received::Rtcp { elsewhere, .. } = &mut received {
+                        *elsewhere = moved;
+                    }
+                }
+                received
+            }
             _ => Received::Nothing,
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    /// Tells the time. Returns whether anything but something to send can have come of it.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        let quiet = !self.bindings.is_open() && self.dtls_state == DtlsTransportState::Connected;
         if self.bindings.is_open() {
             let mut requests = Vec::new();
             self.bindings.handle_timeout(now, |pair, request| requests.push((pair, request)));
             requests.into_iter().for_each(|(pair, request)| self.enqueue(pair, request));
         }
-        self.ice.handle_timeout(now);
-        if self.dtls_state != DtlsTransportState::Connected || self.dtls_timeout.is_some_and(|at| at <= now) {
+        let changed = self.ice.handle_timeout(now);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let dtls_due = due(self.dtls_timeout);
+        let data_due = due(self.data.poll_timeout());
+        if self.dtls_state != DtlsTransportState::Connected || dtls_due {
             self.drive_dtls(now);
         }
         self.data.handle_timeout(now);
+        changed || !quiet || dtls_due || data_due
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
@@ -225,9 +255,7 @@ impl Transport {
 
     /// Moves waiting control datagrams into the batch. Returns `false` if it became full.
     pub(super) fn poll_transmit(&mut self, batch: &mut TransmitBatch) -> bool {
-        while let Some((pair, bytes)) = self.ice.poll_transmit() {
-            self.enqueue(pair, bytes);
-        }
+        self.enqueue_checks();
         while let Some((pair, bytes)) = self.queue.front() {
             if !batch.push(*pair, bytes) {
                 return false;
@@ -235,6 +263,13 @@ impl Transport {
             self.queue.pop_front();
         }
         true
+    }
+
+    /// Puts what ICE has to send in front of what is queued from now on.
+    pub(super) fn enqueue_checks(&mut self) {
+        while let Some((pair, bytes)) = self.ice.poll_transmit() {
+            self.enqueue(pair, bytes);
+        }
     }
 
     /// Writes packets of SCTP as DTLS records into the batch. Returns `false` if it became full.
@@ -328,7 +363,7 @@ impl Transport {
         // RFC 5761 §4: with RTP and RTCP on one port, 192 to 223 in the second byte is RTCP.
         let rtcp = matches!(bytes.get(1), Some(192..=223));
         let result = if rtcp {
-            srtp.unprotect_rtcp(bytes).map(|length| Received::Rtcp { length })
+            srtp.unprotect_rtcp(bytes).map(|length| Received::Rtcp { length, elsewhere: false })
         } else {
             srtp.unprotect_rtp(bytes).map(|(index, length)| Received::Rtp { index, length })
         };

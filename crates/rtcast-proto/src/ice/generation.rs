@@ -7,15 +7,39 @@ use is::stun::{StunMessage, StunPacket};
 use is::{IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
 
 use super::candidate::LocalCandidate;
+use super::check::{self, CheckMessage, Class};
+use super::consent::{Consent, Quiet};
 use super::{IceCredentials, IceError, IceRole, IceTransportState, SelectedPair};
 use crate::sdp;
 
 /// RFC 8863 §4: checks go on for 39.5 s before the transport may fail, whatever became of the candidates known by then.
 const CHECKING_PATIENCE: Duration = Duration::from_millis(39_500);
 
-/// A pair in use is checked every 3 s at least; when more than two checks in a row were in vain, the connection counts as
-/// disconnected.
+/// At first all pairs are checked every 3 s at least; when more than two checks in a row were in vain, the connection
+/// counts as disconnected.
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(7);
+
+/// Later the same follows from a consent check that was not answered, nor those of the agent that come after it.
+const DISCONNECTED_AFTER_CHECK: Duration = Duration::from_secs(5);
+
+/// How the agent checks pairs: the longest time between two checks of a pair, and how many in vain end it. All but the
+/// last are given up a little later than consent expires.
+type Checking = (Duration, usize);
+
+/// Before a pair is settled.
+const CONNECTING: Checking = (Duration::from_secs(3), 12);
+
+/// When a settled pair is in doubt: five checks in vain, and the connection counts as disconnected.
+const SEARCHING: Checking = (Duration::from_secs(1), 34);
+
+/// While a pair is in use and answers: often enough that a NAT keeps the ways of the others.
+const RESTING: Checking = (Duration::from_secs(25), 12);
+
+/// A pair that has been in use for so long is settled, and the others rest.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+/// RFC 8445 §5.1.2.1: the type preference of a peer-reflexive candidate.
+const PEER_REFLEXIVE_PREFERENCE: u32 = 110;
 
 /// RFC 7675 §5.1: consent expires 30 s after the last answer.
 const CONSENT: Duration = Duration::from_secs(30);
@@ -23,11 +47,8 @@ const CONSENT: Duration = Duration::from_secs(30);
 /// So many requests that came before the peer's credentials wait in the agent.
 const MAX_EARLY_REQUESTS: usize = 100;
 
-/// So many checks in vain end a pair: by the agent's intervals, a little later than consent.
-const CHECKS_IN_VAIN: usize = 12;
-
-/// A pair from which nothing has come for this long gives way to another one that is alive: the peer's address has
-/// changed. Both sides check every pair more often than that.
+/// While the agent searches, a pair from which nothing has come for this long gives way to another one that is alive: the
+/// peer's address has changed.
 const SILENCE: Duration = Duration::from_millis(3_500);
 
 /// Paths that are watched. More pairs than these are not told apart, and none of them is preferred when one falls silent.
@@ -56,6 +77,17 @@ pub(super) struct Generation {
     state: IceTransportState,
     state_since: Option<Instant>,
     selected: Option<SelectedPair>,
+    selected_since: Option<Instant>,
+    /// Watches the pair in use, once that is settled; the agent rests meanwhile.
+    consent: Option<Box<Consent>>,
+    /// When the agent that rests has to be told the time.
+    agent_timeout: Option<Instant>,
+    /// A consent check that waits to be sent.
+    request: Option<Vec<u8>>,
+    /// Since when the settled pair is in doubt.
+    in_vain_since: Option<Instant>,
+    round_trip_time: Option<Duration>,
+    tie_breaker: u64,
     paths: Vec<Path>,
     bases: Vec<(SocketAddr, Protocol)>,
     candidates: Vec<sdp::Candidate>,
@@ -66,8 +98,11 @@ impl Generation {
         let mut agent = IceAgent::new(creds(credentials));
         // On a fast network the wait between checks is what a viewer sees of it.
         agent.set_timing_advance(Duration::from_millis(5));
-        agent.set_max_stun_retransmits(CHECKS_IN_VAIN);
+        set_checking(&mut agent, CONNECTING);
         agent.set_ice_lite(lite);
+        let random = check::derive(&credentials.password, b"tie-breaker", number);
+        let tie_breaker = random.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte));
+        agent.set_control_tie_breaker(tie_breaker);
         Self {
             agent,
             number,
@@ -79,6 +114,13 @@ impl Generation {
             state: IceTransportState::New,
             state_since: None,
             selected: None,
+            selected_since: None,
+            consent: None,
+            agent_timeout: None,
+            request: None,
+            in_vain_since: None,
+            round_trip_time: None,
+            tie_breaker,
             paths: Vec::new(),
             bases: Vec::new(),
             candidates: Vec::new(),
@@ -161,16 +203,118 @@ impl Generation {
         if !self.agent.handle_packet(now, packet) {
             return false;
         }
-        self.note(now, SelectedPair { local, remote }, answer, nominated);
+        let pair = SelectedPair { local, remote };
+        self.note(now, pair, answer, nominated);
+        if self.selected != Some(pair) {
+            // The peer tries another way; if on this one nothing comes, that is to be known soon.
+            if self.consent.is_some() && self.selected_is_silent(now) {
+                self.search(now);
+            } else if let Some(consent) = &mut self.consent {
+                consent.hasten(now);
+            }
+        }
         // The agent acts on what it took only when told the time.
-        self.handle_timeout(now);
+        if self.is_active() {
+            self.drive_agent(now);
+        }
         true
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if !self.started || self.state == IceTransportState::Failed {
-            return;
+    /// Takes what comes again and again on a settled pair and changes nothing. Everything else is left to
+    /// [`handle_packet`](Self::handle_packet).
+    pub(super) fn handle_quietly(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<Quiet> {
+        let pair = SelectedPair { local, remote };
+        let consent = self.consent.as_mut().filter(|consent| consent.pair == pair)?;
+        let theirs = self.remote.as_ref()?;
+        let message = CheckMessage::parse(bytes)?;
+        let path = self.paths.iter_mut().find(|path| path.pair == pair)?;
+        let controlling = self.agent.controlling();
+        match message.class {
+            Class::Request => {
+                // RFC 8445 §7.3: it must name both sides; a conflict of roles and a nomination are the agent's business.
+                let (our_name, their_name) = (&self.credentials.username_fragment, &theirs.username_fragment);
+                let named = message.username.is_some_and(|name| {
+                    name.strip_prefix(our_name.as_bytes()).and_then(|rest| rest.strip_prefix(b":"))
+                        == Some(their_name.as_bytes())
+                });
+                let role = if controlling { IceRole::Controlled } else { IceRole::Controlling };
+                let usual = message.role == Some(role) && (!message.nominates || (path.nominated && !controlling));
+                if !named || !usual || !message.has_priority || !message.verify(&self.credentials.password) {
+                    return None;
+                }
+                path.heard = now;
+                let answer = check::success_response(&message.transaction, remote, &self.credentials.password);
+                Some(Quiet::Answer(pair, answer))
+            }
+            Class::Success => {
+                if !consent.awaits(&message.transaction) || !message.verify(&theirs.password) {
+                    return None;
+                }
+                self.round_trip_time = consent.answered(now);
+                path.heard = now;
+                path.answered = Some(now);
+                Some(Quiet::Consented)
+            }
+            Class::Error => None,
         }
+    }
+
+    /// Has the pair in use checked at once if media comes from another address than its own. Returns whether it does.
+    pub(super) fn heard_from(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        match &mut self.consent {
+            Some(consent) if consent.pair.remote != remote => {
+                consent.hasten(now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells the time. Returns whether anything but a consent check can have come of it.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        if !self.is_active() {
+            return false;
+        }
+        if let Some(since) = self.consent.as_ref().and_then(|consent| consent.in_vain_since(now)) {
+            self.search(now);
+            self.in_vain_since = Some(since);
+        }
+        if let (Some(consent), Some(theirs)) = (&mut self.consent, &self.remote) {
+            let ours = &self.credentials;
+            let role = if self.agent.controlling() { IceRole::Controlling } else { IceRole::Controlled };
+            let names = (theirs.username_fragment.as_str(), ours.username_fragment.as_str());
+            let passwords = (theirs.password.as_str(), ours.password.as_str());
+            self.request = consent.check(now, names, role, self.tie_breaker, passwords).or(self.request.take());
+            if self.agent_timeout.is_none_or(|at| at > now) {
+                return false;
+            }
+        }
+        self.drive_agent(now);
+        true
+    }
+
+    /// See [`Connection::warm`](crate::connection::Connection::warm).
+    pub(super) fn warm(&self) -> usize {
+        let first = |text: &str| text.as_bytes().first().map_or(0, |byte| usize::from(*byte));
+        let theirs =
+            self.remote.as_ref().map_or(0, |remote| first(&remote.password) + first(&remote.username_fragment));
+        let paths = self.paths.first().map_or(0, |path| usize::from(path.nominated));
+        let consent = self.consent.as_ref().map_or(0, |consent| usize::from(consent.is_open()));
+        let state = usize::from(self.selected.is_some()) + usize::from(self.agent_timeout.is_some());
+        theirs + first(&self.credentials.password) + paths + consent + state
+    }
+
+    fn is_active(&self) -> bool {
+        self.started && self.state != IceTransportState::Failed
+    }
+
+    fn drive_agent(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
         // Requests that came before the peer's credentials wait in the agent. It answers one a call and asks for no further
         // call until all are answered, which without this would wait for the peer to repeat itself.
@@ -181,21 +325,56 @@ impl Generation {
             self.agent.handle_timeout(now);
         }
         self.take_events(now);
-        if self.leave_silent_pair(now) {
+        if self.consent.is_none() && self.leave_silent_pair(now) {
             self.agent.handle_timeout(now);
             self.take_events(now);
         }
         self.watch_consent(now);
+        self.settle(now);
+        self.agent_timeout = self.consent.as_ref().and_then(|_| self.agent.poll_timeout());
+    }
+
+    /// Lets the agent rest, once the pair in use is settled: from then on only its consent is asked for.
+    fn settle(&mut self, now: Instant) {
+        let (Some(pair), Some(since)) = (self.selected, self.selected_since) else { return };
+        let works = matches!(self.state, IceTransportState::Connected | IceTransportState::Completed);
+        let settled = now.saturating_duration_since(since) >= SETTLED_AFTER && self.in_vain_since.is_none();
+        if self.consent.is_some() || self.lite || !works || !settled {
+            return;
+        }
+        let Some(local) = self.agent.local_candidates().find(|candidate| candidate.addr() == pair.local) else {
+            return;
+        };
+        let priority = local.prio() & 0x00ff_ffff | PEER_REFLEXIVE_PREFERENCE << 24;
+        let password = &self.credentials.password;
+        set_checking(&mut self.agent, RESTING);
+        self.consent = Some(Box::new(Consent::new(now, pair, priority, self.round_trip_time(), password)));
+    }
+
+    /// Has the agent check all pairs again: the one in use is in doubt.
+    fn search(&mut self, now: Instant) {
+        self.consent = None;
+        self.in_vain_since = Some(now);
+        set_checking(&mut self.agent, SEARCHING);
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        if !self.started || self.state == IceTransportState::Failed {
+        if !self.is_active() {
             return None;
         }
-        self.agent.poll_timeout()
+        let consent = self.consent.as_ref().map(|consent| consent.poll_timeout());
+        let doubt = self.in_vain_since.filter(|_| self.state != IceTransportState::Disconnected);
+        let disconnected = doubt.map(|since| since + DISCONNECTED_AFTER_CHECK);
+        let agent = if consent.is_some() { self.agent_timeout } else { self.agent.poll_timeout() };
+        agent.into_iter().chain(consent).chain(disconnected).min()
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
+        if let Some(request) = self.request.take()
+            && let Some(pair) = self.selected
+        {
+            return Some((pair, request));
+        }
         let transmit = self.agent.poll_transmit()?;
         let pair = SelectedPair { local: transmit.source, remote: transmit.destination };
         Some((pair, transmit.contents.into()))
@@ -210,7 +389,7 @@ impl Generation {
     }
 
     pub(super) fn round_trip_time(&self) -> Option<Duration> {
-        self.agent.nominated_pair_rtt()
+        self.round_trip_time.or_else(|| self.agent.nominated_pair_rtt())
     }
 
     fn take_events(&mut self, now: Instant) {
@@ -219,7 +398,9 @@ impl Generation {
                 IceAgentEvent::IceConnectionStateChange(state) => self.agent_state(now, state),
                 IceAgentEvent::NominatedSend { source, destination, .. } => {
                     let pair = SelectedPair { local: source, remote: destination };
-                    self.selected = Some(pair);
+                    if self.selected != Some(pair) {
+                        self.select(now, pair);
+                    }
                     if !self.paths.iter().any(|path| path.pair == pair) {
                         self.note(now, pair, true, true);
                     }
@@ -227,6 +408,15 @@ impl Generation {
                 _ => {}
             }
         }
+    }
+
+    fn select(&mut self, now: Instant, pair: SelectedPair) {
+        self.selected = Some(pair);
+        self.selected_since = Some(now);
+        self.round_trip_time = None;
+        self.in_vain_since = None;
+        self.consent = None;
+        set_checking(&mut self.agent, CONNECTING);
     }
 
     fn agent_state(&mut self, now: Instant, state: IceConnectionState) {
@@ -265,7 +455,17 @@ impl Generation {
         path.nominated |= nominated;
         if answer {
             path.answered = Some(now);
+            if self.selected == Some(pair) {
+                self.in_vain_since = None;
+                // From now on the agent's own checks tell.
+                self.round_trip_time = None;
+            }
         }
+    }
+
+    fn selected_is_silent(&self, now: Instant) -> bool {
+        let path = self.paths.iter().find(|path| Some(path.pair) == self.selected);
+        path.is_some_and(|path| now.saturating_duration_since(path.heard) >= SILENCE)
     }
 
     /// Turns from a pair on which nothing comes any more to one that is alive, as when a NAT has given the peer another
@@ -273,8 +473,7 @@ impl Generation {
     fn leave_silent_pair(&mut self, now: Instant) -> bool {
         let silent = |path: &Path| now.saturating_duration_since(path.heard) >= SILENCE;
         let Some(selected) = self.selected else { return false };
-        let Some(old) = self.paths.iter().find(|path| path.pair == selected) else { return false };
-        if !silent(old) {
+        if !self.selected_is_silent(now) {
             return false;
         }
         // RFC 8445 §8: the controlled side takes only what was nominated.
@@ -306,10 +505,15 @@ impl Generation {
         // A lite agent asks for nothing; the peer's requests are all that it hears (RFC 7675 §5.1 is met by the peer).
         let last = path.and_then(|path| if self.lite { Some(path.heard) } else { path.answered.or(Some(path.heard)) });
         let lost = last.or(self.state_since).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        let in_doubt = match self.in_vain_since {
+            Some(since) => now.saturating_duration_since(since) >= DISCONNECTED_AFTER_CHECK,
+            None => self.consent.is_none() && lost >= DISCONNECTED_AFTER,
+        };
         if lost >= CONSENT {
             self.set_state(now, State::Failed);
             self.selected = None;
-        } else if lost >= DISCONNECTED_AFTER {
+            self.consent = None;
+        } else if in_doubt {
             if matches!(self.state, State::Connected | State::Completed) {
                 self.set_state(now, State::Disconnected);
             }
@@ -321,6 +525,11 @@ impl Generation {
             }
         }
     }
+}
+
+fn set_checking(agent: &mut IceAgent, (interval, in_vain): Checking) {
+    agent.set_max_stun_rto(interval);
+    agent.set_max_stun_retransmits(in_vain);
 }
 
 fn creds(credentials: &IceCredentials) -> IceCreds {

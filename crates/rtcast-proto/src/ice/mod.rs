@@ -2,6 +2,8 @@
 
 mod binding;
 mod candidate;
+mod check;
+mod consent;
 mod credentials;
 mod framing;
 mod generation;
@@ -13,6 +15,8 @@ mod username;
 pub(crate) use binding::Bindings;
 pub use binding::{binding_owner, binding_response};
 pub use candidate::{Announced, LocalCandidate, RelayProtocol, TCP_ACTIVE_PORT};
+pub use check::is_authentic_check;
+pub(crate) use consent::Quiet;
 pub use credentials::IceCredentials;
 pub use framing::{FramingKind, StreamFraming};
 pub use mdns::{MdnsResponse, mdns_announcement, mdns_answers, mdns_query, mdns_response};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use is::stun::StunMessage;
 
 use super::IceCredentials;
+use super::Quiet;
 use super::candidate::LocalCandidate;
 use super::generation::Generation;
 use super::username::username_of;
@@ -284,15 +285,40 @@ impl IceTransport {
         false
     }
 
-    /// Tells the time.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Takes a STUN message, if it is one of those that come again and again and change nothing. What is left is for
+    /// [`handle_packet`](Self::handle_packet).
+    pub(crate) fn handle_quietly(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<Quiet> {
+        match &mut self.generations[..] {
+            [only] if !self.closed => only.handle_quietly(now, remote, local, bytes),
+            _ => None,
+        }
+    }
+
+    /// Authentic media has come from this address. Returns whether it is another than that of the pair in use, so that the
+    /// pair is now checked.
+    pub(crate) fn heard_from(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        self.generations.first_mut().is_some_and(|generation| generation.heard_from(now, remote))
+    }
+
+    /// Tells the time. Returns whether anything but a message to send can have come of it.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
         if self.closed {
-            return;
+            return false;
         }
+        let mut changed = false;
         for generation in &mut self.generations {
-            generation.handle_timeout(now);
+            changed |= generation.handle_timeout(now);
         }
-        self.promote();
+        if changed {
+            self.promote();
+        }
+        changed
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -332,6 +358,16 @@ impl IceTransport {
     /// The round-trip time of the nominated pair's checks.
     pub fn round_trip_time(&self) -> Option<Duration> {
         self.generations.first().and_then(Generation::round_trip_time)
+    }
+
+    /// See [`Connection::warm`](crate::connection::Connection::warm).
+    pub(crate) fn warm(&self) -> usize {
+        self.generations.first().map_or(0, Generation::warm) + usize::from(self.closed)
+    }
+
+    /// Whether it was ended.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Ends it: nothing is sent or answered any more.

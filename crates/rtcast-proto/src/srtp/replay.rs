@@ -1,7 +1,40 @@
 //! The replay window (RFC 3711 §3.3.2).
 
+use crate::types::Ssrc;
+
 /// The window's width in packets; RFC 3711 §3.3.2 asks for at least 64.
 const WIDTH: u64 = 128;
+
+/// The windows of a peer's streams. They are few, so that a list finds one sooner than a table.
+#[derive(Debug, Default)]
+pub(super) struct ReplayWindows(Vec<(Ssrc, ReplayWindow)>);
+
+impl ReplayWindows {
+    pub(super) fn get(&self, ssrc: Ssrc) -> Option<&ReplayWindow> {
+        self.0.iter().find(|(of, _)| *of == ssrc).map(|(_, window)| window)
+    }
+
+    pub(super) fn first(&self) -> Option<&ReplayWindow> {
+        self.0.first().map(|(_, window)| window)
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Notes an index whose packet has been authenticated.
+    pub(super) fn accept(&mut self, ssrc: Ssrc, index: u64) {
+        match self.0.iter_mut().find(|(of, _)| *of == ssrc) {
+            Some((_, window)) => window.accept(index),
+            None => {
+                let mut window = ReplayWindow::default();
+                window.accept(index);
+                self.0.reserve_exact(1);
+                self.0.push((ssrc, window));
+            }
+        }
+    }
+}
 
 /// Which of the latest indices were seen.
 #[derive(Debug, Clone, Default)]

@@ -1,13 +1,12 @@
 //! Protecting and unprotecting packets.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::aead::Aad;
 
 use super::cipher::{AEAD_TAG, Cipher, CounterMode, SHA1_TAG, aead_nonce, aead_seal, counter_mode, sha1_tag, verify};
 use super::profile::SrtpProfile;
-use super::replay::ReplayWindow;
+use super::replay::{ReplayWindow, ReplayWindows};
 use crate::rtp::RtpPacket;
 use crate::types::{SequenceNumber, Ssrc};
 
@@ -48,8 +47,8 @@ pub struct SrtpSession {
     inbound_rtp: Cipher,
     inbound_rtcp: Cipher,
     rtcp_index: u32,
-    rtp_windows: HashMap<Ssrc, ReplayWindow>,
-    rtcp_windows: HashMap<Ssrc, ReplayWindow>,
+    rtp_windows: ReplayWindows,
+    rtcp_windows: ReplayWindows,
 }
 
 impl fmt::Debug for SrtpSession {
@@ -81,9 +80,18 @@ impl SrtpSession {
             inbound_rtp: Cipher::new(profile, in_key, in_salt, false)?,
             inbound_rtcp: Cipher::new(profile, in_key, in_salt, true)?,
             rtcp_index: 0,
-            rtp_windows: HashMap::new(),
-            rtcp_windows: HashMap::new(),
+            rtp_windows: ReplayWindows::default(),
+            rtcp_windows: ReplayWindows::default(),
         })
+    }
+
+    /// Reads what unprotecting an RTCP packet will; see [`Connection::warm`](crate::connection::Connection::warm).
+    pub(crate) fn warm(&self) -> usize {
+        let window = self.rtcp_windows.first().and_then(ReplayWindow::highest).unwrap_or(0);
+        match &self.inbound_rtcp {
+            Cipher::Aead { salt, .. } => usize::from(salt[0]).wrapping_add(window as usize),
+            Cipher::CounterMode(keys) => usize::from(keys.salt[0]).wrapping_add(window as usize),
+        }
     }
 
     /// The profile in use.
@@ -136,7 +144,7 @@ impl SrtpSession {
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<(u64, usize), SrtpError> {
         let header = RtpPacket::parse_header(packet).map_err(|_| SrtpError::Malformed)?;
         let (ssrc, sequence_number, header_length) = (header.ssrc, header.sequence_number, header.header_length);
-        let known = self.rtp_windows.get(&ssrc);
+        let known = self.rtp_windows.get(ssrc);
         if known.is_none() && self.rtp_windows.len() >= MAX_STREAMS {
             return Err(SrtpError::TooManyStreams);
         }
@@ -160,7 +168,7 @@ impl SrtpSession {
                 counter_mode(key, salt, ssrc.0, index, &mut packet[header_length..signed])?;
             }
         }
-        self.rtp_windows.entry(ssrc).or_default().accept(index);
+        self.rtp_windows.accept(ssrc, index);
         Ok((index, header_length + text_length))
     }
 
@@ -216,7 +224,7 @@ impl SrtpSession {
         let word = u32::from_be_bytes(trailer);
         let index = u64::from(word & !RTCP_ENCRYPTED);
         let encrypted = word & RTCP_ENCRYPTED != 0;
-        let known = self.rtcp_windows.get(&ssrc);
+        let known = self.rtcp_windows.get(ssrc);
         if known.is_none() && self.rtcp_windows.len() >= MAX_STREAMS {
             return Err(SrtpError::TooManyStreams);
         }
@@ -246,7 +254,7 @@ impl SrtpSession {
                 index_at
             }
         };
-        self.rtcp_windows.entry(ssrc).or_default().accept(index);
+        self.rtcp_windows.accept(ssrc, index);
         Ok(length)
     }
 }
