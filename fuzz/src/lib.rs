@@ -344,7 +344,7 @@ pub fn stun_message(data: &[u8]) {
     let now = some_instant();
     let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 4_000));
     let remote = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 5_000));
-    let mut ice = IceTransport::new(&IceCredentials::from_random("", [1; 32]));
+    let mut ice = IceTransport::new(&IceCredentials::from_random("", [1; 32]), [3; 32]);
     ice.add_local(LocalCandidate::host(local)).expect("a good address");
     ice.start();
     ice.set_remote_credentials(&IceCredentials::from_random("", [2; 32]));

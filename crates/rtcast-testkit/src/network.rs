@@ -64,12 +64,22 @@ pub struct Network {
     pub sent: u64,
     /// Datagrams lost on the way.
     pub lost: u64,
+    /// Nothing passes from or to these addresses.
+    pub(crate) blocked: Vec<SocketAddr>,
 }
 
 impl Network {
     /// An empty direction with that link.
     pub const fn new(link: Link, seed: u64) -> Self {
-        Self { link, random: Random::new(seed), flights: BinaryHeap::new(), order: 0, sent: 0, lost: 0 }
+        Self {
+            link,
+            random: Random::new(seed),
+            flights: BinaryHeap::new(),
+            order: 0,
+            sent: 0,
+            lost: 0,
+            blocked: Vec::new(),
+        }
     }
 
     /// Changes the link for datagrams sent from now on.
@@ -80,7 +90,8 @@ impl Network {
     /// Hands in a datagram.
     pub fn send(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, contents: &[u8]) {
         self.sent += 1;
-        if self.random.fraction() < self.link.loss {
+        let blocked = self.blocked.iter().any(|address| [source, destination].contains(address));
+        if self.random.fraction() < self.link.loss || blocked {
             self.lost += 1;
             return;
         }

@@ -183,6 +183,12 @@ impl Pair {
         self.peer(side).mapped = Some(address);
     }
 
+    /// Lets nothing pass from or to an address any more.
+    pub fn block(&mut self, address: SocketAddr) {
+        self.left.outgoing.blocked.push(address);
+        self.right.outgoing.blocked.push(address);
+    }
+
     /// Datagrams sent and lost, of both directions.
     pub const fn datagrams(&self) -> (u64, u64) {
         (self.left.outgoing.sent + self.right.outgoing.sent, self.left.outgoing.lost + self.right.outgoing.lost)

@@ -170,7 +170,7 @@ fn packed(scene: u8, packets: &[Vec<u8>]) -> Vec<u8> {
 fn stun() -> io::Result<()> {
     let now = Instant::now();
     let ours = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 5_000));
-    let mut agent = IceTransport::new(&IceCredentials::from_random("", [2; 32]));
+    let mut agent = IceTransport::new(&IceCredentials::from_random("", [2; 32]), [3; 32]);
     agent.add_local(LocalCandidate::host(ours)).map_err(io::Error::other)?;
     agent.set_role(IceRole::Controlling);
     agent.set_remote_credentials(&IceCredentials::from_random("", [1; 32]));

@@ -15,7 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::{
-    Attention, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, Transmit, TransmitBatch,
+    Attention, Connection, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, Transmit, TransmitBatch,
 };
 use rtcast_proto::ice::{binding_owner, username_of};
 use tracing::{debug, error, warn};
@@ -39,7 +39,7 @@ const WAKER: Token = Token(usize::MAX);
 const FLUSH_AT: usize = 128;
 
 /// Receives in a row before the thread looks at its other duties.
-const RECEIVES_IN_A_ROW: usize = 64;
+const RECEIVES_IN_A_ROW: usize = 16;
 
 /// Connections that a survey looks at in a second, if there are so many.
 const SURVEYED_A_SECOND: usize = 2_000;
@@ -47,8 +47,7 @@ const SURVEYED_A_SECOND: usize = 2_000;
 /// A thread that has nothing to do wakes up this often all the same.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Who sends from which address. Only peers that have proven to ICE that an address is theirs get into it, so that it need
-/// not withstand chosen keys at any price.
+/// Who sends from which address. Peers choose the keys, for they announce candidates, but not the seed of the hash.
 type Remotes = HashMap<SocketAddr, ConnectionId, RandomState>;
 
 pub(super) struct Shard {
@@ -57,6 +56,7 @@ pub(super) struct Shard {
     poll: Poll,
     /// Reports only what is handed in.
     mailbox: Poll,
+    woken: Events,
     looked_at: Instant,
     sockets: Sockets,
     handle: ShardHandle,
@@ -102,6 +102,7 @@ impl Shard {
             index,
             poll,
             mailbox,
+            woken: Events::with_capacity(1),
             looked_at: Instant::now(),
             sockets,
             handle: handle.clone(),
@@ -163,14 +164,25 @@ impl Shard {
     fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let rested_at = self.looked_at + rest(self.connections.len());
         let rest = rested_at.saturating_duration_since(Instant::now());
+        let mut handed_in = false;
         if !rest.is_zero() {
             poll(&mut self.mailbox, events, rest)?;
+            handed_in = !events.is_empty();
             if Instant::now() < rested_at {
                 return Ok(false);
             }
         }
-        let wait = self.timers.next().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        // What the mailbox's poll has reported, the other does not report again.
+        let wait = match self.timers.next() {
+            _ if handed_in => Duration::ZERO,
+            Some(at) => at.saturating_duration_since(Instant::now()),
+            None => IDLE,
+        };
         poll(&mut self.poll, events, wait)?;
+        if events.iter().any(|event| event.token() == WAKER) {
+            // What is handed in from now on is to be reported anew.
+            poll(&mut self.mailbox, &mut self.woken, Duration::ZERO)?;
+        }
         Ok(true)
     }
 
@@ -523,7 +535,15 @@ impl Shard {
                     detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
                     if entry.sockets.is_empty() {
                         let sent = self.batch.iter();
-                        learn(&mut self.remotes, &self.routes, self.index, id, &mut entry.remotes, sent);
+                        learn(
+                            &mut self.remotes,
+                            &self.routes,
+                            self.index,
+                            id,
+                            &entry.connection,
+                            &mut entry.remotes,
+                            sent,
+                        );
                     }
                     send(&self.sockets, &mut self.batch, &self.counters);
                 }
@@ -535,7 +555,7 @@ impl Shard {
             }
             if entry.sockets.is_empty() {
                 let sent = self.batch.iter().skip(before);
-                learn(&mut self.remotes, &self.routes, self.index, id, &mut entry.remotes, sent);
+                learn(&mut self.remotes, &self.routes, self.index, id, &entry.connection, &mut entry.remotes, sent);
             }
             if self.batch.len() >= FLUSH_AT {
                 send(&self.sockets, &mut self.batch, &self.counters);
@@ -635,18 +655,21 @@ fn poll(poll: &mut Poll, events: &mut Events, wait: Duration) -> io::Result<()> 
 }
 
 /// Whoever we send to may answer; STUN responses carry no name to find the connection by. Of two connections to one
-/// address the newer has it: the older belongs to a peer that has begun anew.
+/// address the newer has it, once the peer has proven that the address is its own: the older belongs to a peer that has
+/// begun anew. Whoever only announces the address of somebody else takes nothing from them.
 fn learn<'a>(
     remotes: &mut Remotes,
     routes: &Routes,
     index: usize,
     id: ConnectionId,
+    connection: &Connection,
     own: &mut Vec<SocketAddr>,
     sent: impl Iterator<Item = Transmit<'a>>,
 ) {
     for transmit in sent {
         let remote = transmit.destination;
-        if remotes.get(&remote).is_none_or(|owner| *owner < id) {
+        let takes = |owner: &ConnectionId| *owner < id && connection.knows(remote);
+        if remotes.get(&remote).is_none_or(takes) {
             remotes.insert(remote, id);
             routes.learn(remote, index);
             own.push(remote);

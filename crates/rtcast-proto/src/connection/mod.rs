@@ -197,7 +197,13 @@ impl Connection {
         let data = DataChannels::new(data::max_receive_message_size(&config.jsep));
         Self {
             jsep: Jsep::new(config.jsep, random.bytes()),
-            transport: Transport::new(&credentials, config.certificate.clone(), config.dtls_version, data),
+            transport: Transport::new(
+                &credentials,
+                random.bytes(),
+                config.certificate.clone(),
+                config.dtls_version,
+                data,
+            ),
             gathering: gathering::Gathering::default(),
             restart: restart::Restart::new(config.username_prefix),
             certificate: config.certificate,
@@ -257,8 +263,8 @@ impl Connection {
     pub fn warm(&self) -> usize {
         let own = self.receivers.len() + self.events.len() + usize::from(self.transport.data.has_events());
         let times = usize::from(self.paced_until.is_some()) + usize::from(self.next_report.is_some());
-        let senders: usize = self.senders.iter().map(|slot| slot.sender.warm()).sum();
-        own + times + senders + self.transport.warm()
+        let senders = self.senders.iter().map(|slot| slot.sender.warm()).fold(0, usize::wrapping_add);
+        (own + times).wrapping_add(senders).wrapping_add(self.transport.warm())
     }
 
     fn has_work(&self) -> bool {
@@ -444,6 +450,11 @@ impl Connection {
     /// connection, such as a load generator. Packets that go that way are in no counter and no report here.
     pub const fn srtp_mut(&mut self) -> Option<&mut SrtpSession> {
         self.transport.srtp_mut()
+    }
+
+    /// Whether the peer has proven to ICE that this address is its own.
+    pub fn knows(&self, remote: SocketAddr) -> bool {
+        self.transport.knows(remote)
     }
 
     /// The addresses that media takes, once there are any.

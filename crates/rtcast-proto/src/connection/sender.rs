@@ -303,7 +303,7 @@ impl RtpSender {
     /// See [`Connection::warm`](super::Connection::warm).
     pub(super) fn warm(&self) -> usize {
         let reports = self.reports_sent.front().map_or(0, |(middle, _)| *middle as usize);
-        let queues = self.queue.len() + self.retransmissions.len() + self.ssrc.0 as usize;
+        let queues = (self.queue.len() + self.retransmissions.len()).wrapping_add(self.ssrc.0 as usize);
         queues.wrapping_add(reports).wrapping_add(self.stats.reports_received as usize)
     }
 

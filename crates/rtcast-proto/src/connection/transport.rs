@@ -81,6 +81,7 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(
         credentials: &IceCredentials,
+        secret: [u8; 32],
         certificate: Certificate,
         version: DtlsVersion,
         data: DataChannels,
@@ -88,7 +89,7 @@ impl Transport {
         Self {
             data,
             packet: Vec::new(),
-            ice: IceTransport::new(credentials),
+            ice: IceTransport::new(credentials, secret),
             bindings: Bindings::default(),
             dtls: None,
             dtls_state: DtlsTransportState::New,
@@ -135,6 +136,11 @@ impl Transport {
         self.srtp.as_mut()
     }
 
+    /// Whether the peer has proven to ICE that this address is its own.
+    pub(super) fn knows(&self, remote: SocketAddr) -> bool {
+        self.known_remotes.contains(&remote)
+    }
+
     /// The pair that media takes, once it can be protected.
     pub(super) fn media_pair(&self) -> Option<SelectedPair> {
         if self.srtp.is_none() || self.dtls_state != DtlsTransportState::Connected {
@@ -145,7 +151,7 @@ impl Transport {
 
     /// See [`Connection::warm`](super::Connection::warm).
     pub(super) fn warm(&self) -> usize {
-        self.ice.warm() + self.queue.len() + self.srtp.as_ref().map_or(0, SrtpSession::warm)
+        self.srtp.as_ref().map_or(0, SrtpSession::warm).wrapping_add(self.ice.warm() + self.queue.len())
     }
 
     /// Why the transport failed.

@@ -180,9 +180,9 @@ pub(super) fn success_response(transaction: &Transaction, source: SocketAddr, pa
     finish(message, password)
 }
 
-/// Bytes that nobody foretells who does not know the password.
-pub(super) fn derive(password: &str, purpose: &[u8], number: u32) -> [u8; 20] {
-    let mut mac = keyed(password.as_bytes());
+/// Bytes that nobody foretells who does not know the secret.
+pub(super) fn derive(secret: &[u8; 32], purpose: &[u8], number: u64) -> [u8; 20] {
+    let mut mac = keyed(secret);
     mac.update(purpose);
     mac.update(&number.to_be_bytes());
     mac.finalize().into_bytes().into()

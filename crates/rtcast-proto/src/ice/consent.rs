@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::IceRole;
-use super::SelectedPair;
-use super::check::{self, CheckRequest, Transaction};
+use super::check::{CheckRequest, Transaction};
+use super::{IceCredentials, IceRole, SelectedPair};
 
 /// RFC 7675 §5.1: checks are 5 s apart on average, each 0.8 to 1.2 times that.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -25,28 +24,33 @@ pub(crate) enum Quiet {
 pub(super) struct Consent {
     pub(super) pair: SelectedPair,
     priority: u32,
-    checks: u32,
     next: Instant,
+    sent_at: Option<Instant>,
     /// The check that waits for its answer.
     open: Option<(Transaction, Instant)>,
     patience: Duration,
 }
 
+/// What a check says of both sides.
+pub(super) struct Sides<'a> {
+    pub(super) theirs: &'a IceCredentials,
+    pub(super) ours: &'a IceCredentials,
+    pub(super) role: IceRole,
+    pub(super) tie_breaker: u64,
+}
+
 impl Consent {
-    /// Begins, one interval from now. `priority` is what a peer would give an unknown address of ours.
+    /// Begins, one interval from now, by `random`: connections that begin together do not check together for ever.
+    /// `priority` is what a peer would give an unknown address of ours.
     pub(super) fn new(
         now: Instant,
         pair: SelectedPair,
         priority: u32,
         round_trip_time: Option<Duration>,
-        password: &str,
+        random: &[u8; 20],
     ) -> Self {
-        // Connections that begin together do not check together for ever.
-        let first = check::derive(password, b"first check", 0);
-        let mut consent = Self { pair, priority, checks: 0, next: now, open: None, patience: PATIENCE };
-        consent.next = now + interval(&first);
-        consent.patience = round_trip_time.map_or(PATIENCE, |time| (time * 2).clamp(PATIENCE, PATIENCE * 3));
-        consent
+        let patience = round_trip_time.map_or(PATIENCE, patience);
+        Self { pair, priority, next: now + interval(random), sent_at: None, open: None, patience }
     }
 
     /// When it has to be told the time.
@@ -59,33 +63,38 @@ impl Consent {
         self.open.map(|(_, sent_at)| sent_at).filter(|sent_at| *sent_at + self.patience <= now)
     }
 
-    /// The next check, if it is due.
-    pub(super) fn check(
-        &mut self,
-        now: Instant,
-        usernames: (&str, &str),
-        role: IceRole,
-        tie_breaker: u64,
-        passwords: (&str, &str),
-    ) -> Option<Vec<u8>> {
-        if self.open.is_some() || self.next > now {
-            return None;
-        }
-        let (theirs, ours) = passwords;
-        self.checks = self.checks.wrapping_add(1);
-        // RFC 8489 §5: nobody who is not on the path may foretell it.
-        let random = check::derive(ours, b"consent", self.checks);
+    /// Whether the next check is due.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.open.is_none() && self.next <= now
+    }
+
+    /// The next check. Its name comes from `random`, which nobody foretells and which never comes again: by RFC 7675 §5.1 not
+    /// even the peer may name a check that it has not received.
+    pub(super) fn check(&mut self, now: Instant, sides: &Sides<'_>, random: &[u8; 20]) -> Vec<u8> {
         let mut transaction = [0; 12];
         transaction.copy_from_slice(&random[..12]);
         self.open = Some((transaction, now));
-        self.next = now + interval(&random);
-        let priority = self.priority;
-        Some(CheckRequest { transaction, usernames, priority, role, tie_breaker, password: theirs }.write())
+        self.sent_at = Some(now);
+        self.next = now + interval(random);
+        let request = CheckRequest {
+            transaction,
+            usernames: (&sides.theirs.username_fragment, &sides.ours.username_fragment),
+            priority: self.priority,
+            role: sides.role,
+            tie_breaker: sides.tie_breaker,
+            password: &sides.theirs.password,
+        };
+        request.write()
     }
 
-    /// Has the next check go out at once.
-    pub(super) fn hasten(&mut self, now: Instant) {
-        self.next = self.next.min(now);
+    /// Has the next check go out at once, unless the last one went just now. Returns whether it does.
+    pub(super) fn hasten(&mut self, now: Instant) -> bool {
+        let rested = self.sent_at.is_none_or(|at| now.saturating_duration_since(at) >= PATIENCE);
+        let hastens = rested && self.open.is_none() && self.next > now;
+        if hastens {
+            self.next = now;
+        }
+        hastens
     }
 
     /// Whether a check waits for its answer.
@@ -102,9 +111,13 @@ impl Consent {
     pub(super) fn answered(&mut self, now: Instant) -> Option<Duration> {
         let (_, sent_at) = self.open.take()?;
         let round_trip_time = now.saturating_duration_since(sent_at);
-        self.patience = (round_trip_time * 2).clamp(PATIENCE, PATIENCE * 3);
+        self.patience = patience(round_trip_time);
         Some(round_trip_time)
     }
+}
+
+fn patience(round_trip_time: Duration) -> Duration {
+    (round_trip_time * 2).clamp(PATIENCE, PATIENCE * 3)
 }
 
 /// The time to the next check, by the last of these bytes.

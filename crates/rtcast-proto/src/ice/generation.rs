@@ -8,7 +8,7 @@ use is::{IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
 
 use super::candidate::LocalCandidate;
 use super::check::{self, CheckMessage, Class};
-use super::consent::{Consent, Quiet};
+use super::consent::{Consent, Quiet, Sides};
 use super::{IceCredentials, IceError, IceRole, IceTransportState, SelectedPair};
 use crate::sdp;
 
@@ -34,6 +34,9 @@ const SEARCHING: Checking = (Duration::from_secs(1), 34);
 
 /// While a pair is in use and answers: often enough that a NAT keeps the ways of the others.
 const RESTING: Checking = (Duration::from_secs(25), 12);
+
+/// While the agent searches, a pair has so long to answer its checks before another may take its place.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A pair that has been in use for so long is settled, and the others rest.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
@@ -84,8 +87,12 @@ pub(super) struct Generation {
     agent_timeout: Option<Instant>,
     /// A consent check that waits to be sent.
     request: Option<Vec<u8>>,
-    /// Since when the settled pair is in doubt.
+    /// Since when the settled pair is in doubt, and since when the agent searches for that reason.
     in_vain_since: Option<Instant>,
+    searching_since: Option<Instant>,
+    /// Makes what the peer must not foretell, with a number that never comes again.
+    secret: [u8; 32],
+    secrets_used: u64,
     round_trip_time: Option<Duration>,
     tie_breaker: u64,
     paths: Vec<Path>,
@@ -94,13 +101,13 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    pub(super) fn new(number: u32, credentials: &IceCredentials, lite: bool) -> Self {
+    pub(super) fn new(number: u32, credentials: &IceCredentials, secret: [u8; 32], lite: bool) -> Self {
         let mut agent = IceAgent::new(creds(credentials));
         // On a fast network the wait between checks is what a viewer sees of it.
         agent.set_timing_advance(Duration::from_millis(5));
         set_checking(&mut agent, CONNECTING);
         agent.set_ice_lite(lite);
-        let random = check::derive(&credentials.password, b"tie-breaker", number);
+        let random = check::derive(&secret, b"tie-breaker", u64::from(number));
         let tie_breaker = random.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte));
         agent.set_control_tie_breaker(tie_breaker);
         Self {
@@ -119,6 +126,9 @@ impl Generation {
             agent_timeout: None,
             request: None,
             in_vain_since: None,
+            searching_since: None,
+            secret,
+            secrets_used: 0,
             round_trip_time: None,
             tie_breaker,
             paths: Vec::new(),
@@ -135,6 +145,8 @@ impl Generation {
     ) -> Result<Option<sdp::Candidate>, IceError> {
         let candidate = local.to_agent(self.bases.len())?;
         let Some(added) = self.agent.add_local_candidate(candidate).cloned() else { return Ok(None) };
+        // The agent has pairs to check that it did not have when it began to rest.
+        self.agent_timeout = None;
         let told = local.to_sdp(&added, private)?;
         let base = local.base();
         if !self.bases.contains(&base) {
@@ -182,6 +194,7 @@ impl Generation {
             return refused("nothing can be sent to its address");
         }
         self.agent.add_remote_candidate(candidate);
+        self.agent_timeout = None;
         Ok(())
     }
 
@@ -205,7 +218,7 @@ impl Generation {
         }
         let pair = SelectedPair { local, remote };
         self.note(now, pair, answer, nominated);
-        if self.selected != Some(pair) {
+        if self.selected != Some(pair) && !answer {
             // The peer tries another way; if on this one nothing comes, that is to be known soon.
             if self.consent.is_some() && self.selected_is_silent(now) {
                 self.search(now);
@@ -268,10 +281,7 @@ impl Generation {
     /// Has the pair in use checked at once if media comes from another address than its own. Returns whether it does.
     pub(super) fn heard_from(&mut self, now: Instant, remote: SocketAddr) -> bool {
         match &mut self.consent {
-            Some(consent) if consent.pair.remote != remote => {
-                consent.hasten(now);
-                true
-            }
+            Some(consent) if consent.pair.remote != remote => consent.hasten(now),
             _ => false,
         }
     }
@@ -286,12 +296,13 @@ impl Generation {
             self.in_vain_since = Some(since);
         }
         if let (Some(consent), Some(theirs)) = (&mut self.consent, &self.remote) {
-            let ours = &self.credentials;
-            let role = if self.agent.controlling() { IceRole::Controlling } else { IceRole::Controlled };
-            let names = (theirs.username_fragment.as_str(), ours.username_fragment.as_str());
-            let passwords = (theirs.password.as_str(), ours.password.as_str());
-            self.request = consent.check(now, names, role, self.tie_breaker, passwords).or(self.request.take());
-            if self.agent_timeout.is_none_or(|at| at > now) {
+            if consent.is_due(now) {
+                let role = if self.agent.controlling() { IceRole::Controlling } else { IceRole::Controlled };
+                let sides = Sides { theirs, ours: &self.credentials, role, tie_breaker: self.tie_breaker };
+                let random = next_random(&self.secret, self.number, &mut self.secrets_used);
+                self.request = Some(consent.check(now, &sides, &random));
+            }
+            if self.agent_timeout.is_some_and(|at| at > now) {
                 return false;
             }
         }
@@ -302,12 +313,12 @@ impl Generation {
     /// See [`Connection::warm`](crate::connection::Connection::warm).
     pub(super) fn warm(&self) -> usize {
         let first = |text: &str| text.as_bytes().first().map_or(0, |byte| usize::from(*byte));
-        let theirs =
-            self.remote.as_ref().map_or(0, |remote| first(&remote.password) + first(&remote.username_fragment));
+        let names = |of: &IceCredentials| first(&of.password) + first(&of.username_fragment);
+        let theirs = self.remote.as_ref().map_or(0, names);
         let paths = self.paths.first().map_or(0, |path| usize::from(path.nominated));
         let consent = self.consent.as_ref().map_or(0, |consent| usize::from(consent.is_open()));
         let state = usize::from(self.selected.is_some()) + usize::from(self.agent_timeout.is_some());
-        theirs + first(&self.credentials.password) + paths + consent + state
+        theirs + names(&self.credentials) + paths + consent + state
     }
 
     fn is_active(&self) -> bool {
@@ -346,15 +357,16 @@ impl Generation {
             return;
         };
         let priority = local.prio() & 0x00ff_ffff | PEER_REFLEXIVE_PREFERENCE << 24;
-        let password = &self.credentials.password;
         set_checking(&mut self.agent, RESTING);
-        self.consent = Some(Box::new(Consent::new(now, pair, priority, self.round_trip_time(), password)));
+        let random = next_random(&self.secret, self.number, &mut self.secrets_used);
+        self.consent = Some(Box::new(Consent::new(now, pair, priority, self.round_trip_time(), &random)));
     }
 
     /// Has the agent check all pairs again: the one in use is in doubt.
     fn search(&mut self, now: Instant) {
         self.consent = None;
         self.in_vain_since = Some(now);
+        self.searching_since = Some(now);
         set_checking(&mut self.agent, SEARCHING);
     }
 
@@ -365,7 +377,8 @@ impl Generation {
         let consent = self.consent.as_ref().map(|consent| consent.poll_timeout());
         let doubt = self.in_vain_since.filter(|_| self.state != IceTransportState::Disconnected);
         let disconnected = doubt.map(|since| since + DISCONNECTED_AFTER_CHECK);
-        let agent = if consent.is_some() { self.agent_timeout } else { self.agent.poll_timeout() };
+        let known = self.agent_timeout.filter(|_| consent.is_some());
+        let agent = known.or_else(|| self.agent.poll_timeout());
         agent.into_iter().chain(consent).chain(disconnected).min()
     }
 
@@ -415,6 +428,7 @@ impl Generation {
         self.selected_since = Some(now);
         self.round_trip_time = None;
         self.in_vain_since = None;
+        self.searching_since = None;
         self.consent = None;
         set_checking(&mut self.agent, CONNECTING);
     }
@@ -457,6 +471,7 @@ impl Generation {
             path.answered = Some(now);
             if self.selected == Some(pair) {
                 self.in_vain_since = None;
+                self.searching_since = None;
                 // From now on the agent's own checks tell.
                 self.round_trip_time = None;
             }
@@ -473,7 +488,8 @@ impl Generation {
     fn leave_silent_pair(&mut self, now: Instant) -> bool {
         let silent = |path: &Path| now.saturating_duration_since(path.heard) >= SILENCE;
         let Some(selected) = self.selected else { return false };
-        if !self.selected_is_silent(now) {
+        let searched = self.searching_since.is_none_or(|at| now.saturating_duration_since(at) >= SEARCH_PATIENCE);
+        if !searched || !self.selected_is_silent(now) {
             return false;
         }
         // RFC 8445 §8: the controlled side takes only what was nominated.
@@ -504,7 +520,9 @@ impl Generation {
         let path = self.paths.iter().find(|path| path.pair == selected);
         // A lite agent asks for nothing; the peer's requests are all that it hears (RFC 7675 §5.1 is met by the peer).
         let last = path.and_then(|path| if self.lite { Some(path.heard) } else { path.answered.or(Some(path.heard)) });
-        let lost = last.or(self.state_since).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        // A pair that was just chosen has its whole time before it, however long ago it was checked.
+        let last = last.or(self.state_since).max(self.selected_since);
+        let lost = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         let in_doubt = match self.in_vain_since {
             Some(since) => now.saturating_duration_since(since) >= DISCONNECTED_AFTER_CHECK,
             None => self.consent.is_none() && lost >= DISCONNECTED_AFTER,
@@ -525,6 +543,12 @@ impl Generation {
             }
         }
     }
+}
+
+/// Bytes that nobody foretells, others at each call.
+fn next_random(secret: &[u8; 32], generation: u32, used: &mut u64) -> [u8; 20] {
+    *used += 1;
+    check::derive(secret, b"consent", u64::from(generation) << 40 | *used)
 }
 
 fn set_checking(agent: &mut IceAgent, (interval, in_vain): Checking) {

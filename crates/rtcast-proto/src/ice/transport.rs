@@ -104,18 +104,21 @@ pub struct IceTransport {
     policy: IceTransportPolicy,
     lite: bool,
     closed: bool,
+    secret: [u8; 32],
 }
 
 impl IceTransport {
-    /// An agent with these credentials and no candidates.
-    pub fn new(credentials: &IceCredentials) -> Self {
+    /// An agent with these credentials and no candidates. From the secret, which nobody else may know, it makes what the peer
+    /// must not foretell.
+    pub fn new(credentials: &IceCredentials, secret: [u8; 32]) -> Self {
         Self {
-            generations: vec![Generation::new(0, credentials, false)],
+            generations: vec![Generation::new(0, credentials, secret, false)],
             next_number: 1,
             locals: Vec::new(),
             policy: IceTransportPolicy::All,
             lite: false,
             closed: false,
+            secret,
         }
     }
 
@@ -123,7 +126,7 @@ impl IceTransport {
     pub fn set_lite(&mut self, lite: bool) {
         self.lite = lite;
         let credentials = self.newest().credentials.clone();
-        self.generations = vec![Generation::new(0, &credentials, lite)];
+        self.generations = vec![Generation::new(0, &credentials, self.secret, lite)];
     }
 
     /// Whether it is a lite agent.
@@ -205,7 +208,7 @@ impl IceTransport {
         if self.generations.len() >= MAX_GENERATIONS {
             self.generations.remove(1);
         }
-        let mut generation = Generation::new(self.next_number, credentials, self.lite);
+        let mut generation = Generation::new(self.next_number, credentials, self.secret, self.lite);
         self.next_number += 1;
         generation.pending = true;
         // RFC 8445 §9: the agents keep their roles.
@@ -294,10 +297,11 @@ impl IceTransport {
         local: SocketAddr,
         bytes: &[u8],
     ) -> Option<Quiet> {
-        match &mut self.generations[..] {
-            [only] if !self.closed => only.handle_quietly(now, remote, local, bytes),
-            _ => None,
+        if self.closed {
+            return None;
         }
+        // During a restart each knows what is for it, by names and transactions.
+        self.generations.iter_mut().find_map(|generation| generation.handle_quietly(now, remote, local, bytes))
     }
 
     /// Authentic media has come from this address. Returns whether it is another than that of the pair in use, so that the
@@ -441,7 +445,8 @@ mod tests {
     }
 
     fn agents() -> (IceTransport, IceTransport, String) {
-        let (mut left, mut right) = (IceTransport::new(&credentials(1)), IceTransport::new(&credentials(2)));
+        let (mut left, mut right) =
+            (IceTransport::new(&credentials(1), [1; 32]), IceTransport::new(&credentials(2), [2; 32]));
         left.set_role(IceRole::Controlling);
         right.set_role(IceRole::Controlled);
         left.set_remote_credentials(&credentials(2));
