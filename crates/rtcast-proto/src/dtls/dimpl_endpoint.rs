@@ -13,11 +13,15 @@ use crate::srtp::SrtpProfile;
 const MTU: usize = 1_150;
 
 /// The first retransmission of a lost flight; the library's default of a second is what a viewer would wait.
-const FIRST_RETRANSMISSION: Duration = Duration::from_millis(150);
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(100);
 
-/// How often a flight is sent again. The time doubles with each, so that the last goes out after some 38 s, when the
-/// handshake's own limit is near: a short network failure must not end what it only delays.
-const RETRANSMISSIONS: usize = 8;
+/// How long a handshake may take. The time between retransmissions doubles, so that a flight is sent ten times until then: a
+/// short network failure must not end what it only delays, nor bad luck on a network that loses a fifth of all.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a flight is sent again at most. What the peer's duplicates bring forth counts as well, so there are some more
+/// than fit into the time.
+const RETRANSMISSIONS: usize = 16;
 
 /// A DTLS endpoint on the `dimpl` crate.
 pub struct DimplEndpoint {
@@ -118,6 +122,7 @@ fn config() -> Result<Arc<Config>, DtlsError> {
         .use_server_cookie(false)
         .flight_start_rto(FIRST_RETRANSMISSION)
         .flight_retries(RETRANSMISSIONS)
+        .handshake_timeout(HANDSHAKE_PATIENCE)
         .build()
         .map_err(|error| failed(&error))?;
     Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
