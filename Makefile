@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # The outside tests run what the Rust tests have built; any other choice of packages would build half of it once more.
 BUILD := cargo test --workspace --locked --no-run --quiet
-.PHONY: help stream build test check format test-rust test-browser test-aiortc test-peers test-network bench-peers bench-growth install-build install-test page-picture clean
+.PHONY: help stream build test check format test-rust test-browser test-aiortc test-peers test-network test-attack attack bench-peers bench-growth install-build install-test page-picture clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ stream: install-build ## install what is missing, build, and stream FILE (or a t
 build: install-build ## build the command, optimised, into target/release/rtcast
 	cargo build --release --package rtcast-cli
 
-test: install-test check test-rust test-browser test-aiortc test-peers test-network ## install what the tests need and run them all
+test: install-test check test-rust test-browser test-aiortc test-peers test-network test-attack ## install what the tests need and run them all
 
 check: ## formatting, lints, documentation, licences
 	cargo fmt --all --check
@@ -52,6 +52,16 @@ test-peers: ## calls with str0m and webrtc-rs, as offerer and as answerer
 test-network: ## calls through NATs and a TURN server, in network namespaces; as root
 	$(BUILD)
 	tests/network/run.sh
+
+test-attack: ## hostile clients against a server that somebody watches, each for some seconds
+	$(BUILD)
+	tests/media.sh
+	tests/attack/run.py
+
+attack: ## the same for longer, on the optimised build
+	cargo build --release --package rtcast-cli
+	tests/media.sh
+	RTCAST=target/release/rtcast tests/attack/run.py --seconds 20
 
 bench-peers: ## the same job on rtcast and its peers, as a table; ROUNDS=5 for the median of more
 	cargo build --release --package rtcast-cli
