@@ -451,6 +451,7 @@ fn there_and_back(codec: Codec, max_payload: usize, data: &[u8]) -> Option<Bytes
         data: Bytes::copy_from_slice(data),
         timestamp: MediaTime::ZERO,
         keyframe: payload::is_keyframe(codec, data),
+        color_space: None,
     };
     // Sound is not cut.
     let max_payload =

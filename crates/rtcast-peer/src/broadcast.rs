@@ -10,9 +10,13 @@ use rtcast_proto::{EncodedFrame, MediaKind, PacketizedFrame, RtpCodec};
 use tokio::sync::{broadcast, watch};
 use tracing::debug;
 
-/// The longest payload: 1,200 bytes of UDP, which every path carries, less RTP header, header extension, authentication
+/// What header extensions may take of a packet: the head of their block (4 bytes), the number by which a transport counts
+/// its packets (3), the colour space on a keyframe's last packet (5), and the name of the m-line, up to 7 characters (8).
+const HEADER_EXTENSIONS: usize = 20;
+
+/// The longest payload: 1,200 bytes of UDP, which every path carries, less RTP header, header extensions, authentication
 /// tag and the two bytes by which a retransmission grows.
-const MAX_PAYLOAD: usize = 1_200 - 12 - 8 - 16 - 2;
+const MAX_PAYLOAD: usize = 1_200 - 12 - HEADER_EXTENSIONS - 16 - 2;
 
 /// How much of the stream is kept for late joiners: a group of pictures beyond this is not kept, and a late joiner waits
 /// for the next keyframe.
@@ -294,7 +298,7 @@ mod tests {
         // A VP8 frame tag: the lowest bit is clear for a keyframe.
         let mut data = vec![if keyframe { 0x10 } else { 0x11 }; 3_000];
         data[3..10].copy_from_slice(&[0x9d, 0x01, 0x2a, 0, 5, 0xd0, 2]);
-        EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp: MediaTime::ZERO, keyframe }
+        EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp: MediaTime::ZERO, keyframe, color_space: None }
     }
 
     #[test]

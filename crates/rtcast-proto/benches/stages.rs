@@ -40,7 +40,7 @@ fn picture(codec: Codec, keyframe: bool) -> EncodedFrame {
         _ => data.extend([if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 0x01, 0x2a, 0, 5, 0xd0, 2]),
     }
     data.resize(PICTURE, 0x5a);
-    EncodedFrame { codec, data: data.into(), timestamp: MediaTime::ZERO, keyframe }
+    EncodedFrame { codec, data: data.into(), timestamp: MediaTime::ZERO, keyframe, color_space: None }
 }
 
 fn packetize(criterion: &mut Criterion) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::codec::Codec;
+use crate::color::ColorSpace;
 use crate::types::MediaTime;
 
 /// One encoded picture, or one packet of encoded sound.
@@ -25,6 +26,9 @@ pub struct EncodedFrame {
     pub timestamp: MediaTime,
     /// Whether decoding can start here. Always true for sound.
     pub keyframe: bool,
+    /// What the picture's numbers mean as colours, if that is known. Peers that take the header extension for it are told
+    /// with each keyframe; without it they go by the bitstream or guess. What was received bears what the peer told last.
+    pub color_space: Option<ColorSpace>,
 }
 
 /// A frame cut into RTP payloads, once for all viewers.
@@ -43,6 +47,8 @@ pub struct PacketizedFrame {
     pub captured_at: Instant,
     /// The running index of its first packet in the track.
     pub first_packet: u64,
+    /// What the picture's numbers mean as colours, if that is known.
+    pub color_space: Option<ColorSpace>,
     payloads: Vec<u8>,
     ends: Vec<u32>,
 }
@@ -50,7 +56,16 @@ pub struct PacketizedFrame {
 impl PacketizedFrame {
     /// An empty frame to which payloads are pushed; `first_packet` counts the track's packets before it.
     pub fn new(codec: Codec, timestamp: i64, keyframe: bool, captured_at: Instant, first_packet: u64) -> Self {
-        Self { codec, timestamp, keyframe, captured_at, first_packet, payloads: Vec::new(), ends: Vec::new() }
+        Self {
+            codec,
+            timestamp,
+            keyframe,
+            captured_at,
+            first_packet,
+            color_space: None,
+            payloads: Vec::new(),
+            ends: Vec::new(),
+        }
     }
 
     /// Appends a payload made of the given pieces, in order.

@@ -7,6 +7,7 @@
 
 mod base64;
 pub mod codec;
+pub mod color;
 pub mod connection;
 pub mod data_channel;
 pub mod dtls;
@@ -24,6 +25,7 @@ pub mod stats;
 pub mod types;
 
 pub use codec::{Codec, RtpCodec};
+pub use color::ColorSpace;
 pub use frame::{EncodedFrame, PacketizedFrame};
 pub use jsep::{Jsep, JsepConfig, LocalTransport, SignalingState};
 pub use sdp::{Candidate, DescriptionError, Direction, IceCandidate, SdpType, SessionDescription, ToJson};

@@ -14,5 +14,6 @@ pub fn vp8_frame(number: u64, length: usize, keyframe: bool) -> EncodedFrame {
         data: data.into(),
         timestamp: MediaTime::from_ticks(number as i64 * 3_000, 90_000),
         keyframe,
+        color_space: None,
     }
 }

@@ -10,7 +10,7 @@ fn vp9_keyframe(number: u64) -> EncodedFrame {
     let mut data = vec![0x82, 0x49, 0x83, 0x42];
     data.extend([number as u8; 2_000]);
     let timestamp = MediaTime::from_ticks(number as i64 * 3_000, 90_000);
-    EncodedFrame { codec: Codec::Vp9, data: data.into(), timestamp, keyframe: true }
+    EncodedFrame { codec: Codec::Vp9, data: data.into(), timestamp, keyframe: true, color_space: None }
 }
 
 #[test]

@@ -41,6 +41,7 @@ impl Call {
                 data: self.number.to_be_bytes().to_vec().into(),
                 timestamp: MediaTime::from_ticks(self.number * i64::from(rate) / 50, rate),
                 keyframe: true,
+                color_space: None,
             };
             self.number += 1;
             self.pair.send(Side::Left, self.sound, &mut self.packetizer, &frame);

@@ -140,7 +140,10 @@ async fn send(kind: MediaKind, broadcast: Broadcast, mut connected: watch::Recei
             MediaKind::Video => (Codec::Vp8, picture(number)),
         };
         let timestamp = MediaTime::from_micros((interval * number).as_micros() as i64);
-        broadcast.send(&EncodedFrame { codec, data: data.into(), timestamp, keyframe: true }, Instant::now());
+        broadcast.send(
+            &EncodedFrame { codec, data: data.into(), timestamp, keyframe: true, color_space: None },
+            Instant::now(),
+        );
     }
 }
 

@@ -221,7 +221,7 @@ fn write(corpus: &str, name: &str, data: &[u8]) -> io::Result<()> {
 /// The first packets of a frame, each behind its length.
 fn packets(codec: Codec, max_payload: usize, data: &[u8]) -> Vec<u8> {
     let keyframe = is_keyframe(codec, data);
-    let frame = EncodedFrame { codec, data: data.to_vec().into(), timestamp: MediaTime::ZERO, keyframe };
+    let frame = EncodedFrame { codec, data: data.to_vec().into(), timestamp: MediaTime::ZERO, keyframe, color_space: None };
     let packets = Packetizer::new(codec, max_payload).packetize(&frame, Instant::now()).expect("a good frame");
     let (first, last) = (packets.iter().take(3), packets.iter().skip(3).last());
     first.chain(last).flat_map(|payload| [&(payload.len() as u16).to_le_bytes(), payload].concat()).collect()
@@ -234,7 +234,7 @@ fn received(codec: Codec, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut data = vec![kind | 0x80];
     for frame in frames {
         let keyframe = is_keyframe(codec, frame);
-        let frame = EncodedFrame { codec, data: frame.clone().into(), timestamp: MediaTime::ZERO, keyframe };
+        let frame = EncodedFrame { codec, data: frame.clone().into(), timestamp: MediaTime::ZERO, keyframe, color_space: None };
         let packets = packetizer.packetize(&frame, Instant::now()).expect("a good frame");
         for (index, payload) in packets.iter().enumerate() {
             let marker = u8::from(index + 1 == packets.len());

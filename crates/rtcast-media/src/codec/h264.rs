@@ -88,7 +88,13 @@ impl VideoEncoder for H264Encoder {
         if data.is_empty() {
             return Ok(None);
         }
-        Ok(Some(EncodedFrame { codec: Codec::H264, data: data.into(), timestamp: frame.timestamp(), keyframe }))
+        Ok(Some(EncodedFrame {
+            codec: Codec::H264,
+            data: data.into(),
+            timestamp: frame.timestamp(),
+            keyframe,
+            color_space: None,
+        }))
     }
 
     fn set_bitrate(&mut self, bitrate: Bitrate) -> Result<(), MediaError> {

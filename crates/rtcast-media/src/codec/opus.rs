@@ -79,7 +79,7 @@ impl AudioEncoder for OpusEncoder {
         data.truncate(length);
         // What a decoder hears first in this packet is what went in this much earlier.
         let timestamp = frame.timestamp().since(self.look_ahead);
-        Ok(EncodedFrame { codec: Codec::Opus, data: data.into(), timestamp, keyframe: true })
+        Ok(EncodedFrame { codec: Codec::Opus, data: data.into(), timestamp, keyframe: true, color_space: None })
     }
 }
 

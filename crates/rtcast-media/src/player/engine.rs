@@ -448,7 +448,13 @@ impl Copy {
             _ => packet.pts,
         };
         self.last = Some(timestamp);
-        EncodedFrame { codec: self.codec, data: packet.data.clone(), timestamp, keyframe: packet.keyframe }
+        EncodedFrame {
+            codec: self.codec,
+            data: packet.data.clone(),
+            timestamp,
+            keyframe: packet.keyframe,
+            color_space: None,
+        }
     }
 }
 

@@ -325,7 +325,7 @@ mod tests {
             data[..10].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2]);
             data[10..14].copy_from_slice(&number.to_be_bytes());
             let timestamp = MediaTime::from_ticks(i64::from(number) * 900, 90_000);
-            EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe }
+            EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe, color_space: None }
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = EndpointConfig { address, shards: Some(1), ..EndpointConfig::default() };

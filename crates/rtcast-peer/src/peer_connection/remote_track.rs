@@ -249,6 +249,7 @@ mod tests {
             data: vec![number as u8].into(),
             timestamp: MediaTime::from_micros(number as i64),
             keyframe: number.is_multiple_of(100),
+            color_space: None,
         }
     }
 

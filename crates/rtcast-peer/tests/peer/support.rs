@@ -27,6 +27,7 @@ pub(crate) fn frame(number: u32, length: usize) -> EncodedFrame {
         data: data.into(),
         timestamp: MediaTime::from_ticks(i64::from(number) * 3_000, 90_000),
         keyframe,
+        color_space: None,
     }
 }
 

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::ReceiverStats;
 use super::stats_report::RemoteSenderReport;
 use crate::codec::Codec;
+use crate::color::ColorSpace;
 use crate::frame::EncodedFrame;
 use crate::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
-use crate::rtp::RtpPacket;
+use crate::rtp::{RtpPacket, extensions};
 use crate::types::{MediaTime, SequenceNumber, Ssrc};
 
 pub(super) struct InboundStream {
@@ -31,6 +32,8 @@ pub(super) struct InboundStream {
     last_transit: Option<f64>,
     base: Option<Instant>,
     last_sender_report: Option<(u32, Instant)>,
+    /// What the peer told last of the pictures' colours.
+    color_space: Option<ColorSpace>,
     stats: ReceiverStats,
 }
 
@@ -53,6 +56,7 @@ impl InboundStream {
             last_transit: None,
             base: None,
             last_sender_report: None,
+            color_space: None,
             stats: ReceiverStats { ssrc: Some(ssrc), codec: Some(codec), ..ReceiverStats::default() },
         }
     }
@@ -95,6 +99,15 @@ impl InboundStream {
         self.last_transit = Some(transit);
         self.stats.jitter = Duration::from_secs_f64(self.jitter / rate);
         self.push(now, index, packet, packet.payload);
+    }
+
+    /// Takes what a packet tells of the pictures' colours: the last of a keyframe does, by the extension of that number.
+    pub(super) fn note_color_space(&mut self, packet: &RtpPacket<'_>, id: Option<u8>) {
+        let (true, Some(id), Some((profile, block))) = (packet.marker, id, packet.extension) else { return };
+        let value = extensions(profile, block).find_map(|(found, value)| (found == id).then_some(value));
+        if let Some(color_space) = value.and_then(ColorSpace::from_bytes) {
+            self.color_space = Some(color_space);
+        }
     }
 
     /// Takes a packet of a tone, which has a number of the stream and is no frame.
@@ -159,6 +172,7 @@ impl InboundStream {
     pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
         let mut frame = self.buffer.pop(now)?;
         frame.timestamp = frame.timestamp.offset(self.begins_at);
+        frame.color_space = self.color_space;
         self.last_frame = Some((frame.timestamp, now));
         self.stats.frames_received += 1;
         self.stats.key_frames_received += u64::from(frame.keyframe);

@@ -8,6 +8,7 @@ mod batch;
 mod data;
 mod dtmf;
 mod event;
+mod extensions;
 mod feedback;
 mod gathering;
 mod inbound;

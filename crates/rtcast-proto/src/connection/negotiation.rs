@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use tracing::debug;
 
+use super::extensions::SendExtensions;
 use super::receiver::RtpReceiver;
 use super::sender::{RtpSender, SendEncoding};
 use super::{Connection, ConnectionEvent, SenderSlot};
 use crate::ice::{IceCredentials, IceRole};
 use crate::jsep::{
-    LocalTransport, MID_EXTENSION, Negotiated, NegotiatedMedia, Outcome, RemoteCandidate, SignalingState, Transceiver,
-    TransceiverId, TransceiverInit,
+    LocalTransport, Negotiated, NegotiatedMedia, Outcome, RemoteCandidate, SignalingState, Transceiver, TransceiverId,
+    TransceiverInit,
 };
-use crate::rtp::ExtensionWriter;
 use crate::sdp::{Candidate, DescriptionError, IceCandidate, SdpType, SessionDescription};
 use crate::types::MediaKind;
 use crate::{Codec, RtpCodec};
@@ -209,16 +209,13 @@ impl Connection {
         let media = slot.sendable();
         let entry = codec.zip(media).and_then(|(codec, media)| media.send_codec_for(codec).map(|entry| (media, entry)));
         let Some((media, entry)) = entry else {
-            slot.sender.set_encoding(None, Vec::new());
+            slot.sender.set_encoding(None, SendExtensions::default());
             return false;
         };
-        let mut extension = ExtensionWriter::default();
-        if let Some(id) = media.send_extension(MID_EXTENSION) {
-            extension.push(id, media.mid.as_str().as_bytes());
-        }
+        let extensions = SendExtensions::negotiated(media);
         let encoding =
             SendEncoding { codec: entry.codec.codec, payload_type: entry.payload_type, rtx_payload_type: entry.rtx };
-        slot.sender.set_encoding(Some(encoding), extension.finish());
+        slot.sender.set_encoding(Some(encoding), extensions);
         true
     }
 
@@ -306,7 +303,7 @@ impl Connection {
             // What only the receiver needs, the receiver has.
             slot.media = media.map(|media| NegotiatedMedia { receive_codecs: Vec::new(), ..media.clone() });
             if slot.media.as_ref().is_none_or(|media| !media.direction.sends()) {
-                slot.sender.set_encoding(None, Vec::new());
+                slot.sender.set_encoding(None, SendExtensions::default());
             }
         }
         let live = |id| self.jsep.transceiver(id).is_some_and(|transceiver| !transceiver.stopping());

@@ -7,6 +7,7 @@ use super::sources::Sources;
 use super::stats::ReceiverReport;
 use super::stats_report::RemoteSenderReport;
 use crate::codec::Codec;
+use crate::color::COLOR_SPACE_EXTENSION;
 use crate::frame::EncodedFrame;
 use crate::jsep::{AUDIO_LEVEL_EXTENSION, MID_EXTENSION, NegotiatedMedia, TransceiverId};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
@@ -72,6 +73,7 @@ pub(super) struct RtpReceiver {
     streams: Vec<InboundStream>,
     sources: Sources,
     level_extension: Option<u8>,
+    color_extension: Option<u8>,
     tones: ReceivedTones,
 }
 
@@ -83,6 +85,7 @@ impl RtpReceiver {
             streams: Vec::new(),
             sources: Sources::default(),
             level_extension: None,
+            color_extension: None,
             tones: ReceivedTones::default(),
         };
         receiver.update(media);
@@ -93,6 +96,7 @@ impl RtpReceiver {
     pub(super) fn update(&mut self, media: &NegotiatedMedia) {
         self.media = media.clone();
         self.level_extension = media.receive_extension(AUDIO_LEVEL_EXTENSION);
+        self.color_extension = media.receive_extension(COLOR_SPACE_EXTENSION);
         self.payload_types.clear();
         for entry in &media.receive_codecs {
             self.payload_types.push((entry.payload_type, Meaning::Media(entry.codec.codec)));
@@ -185,6 +189,7 @@ impl RtpReceiver {
                         self.streams.len() - 1
                     }
                 };
+                self.streams[at].note_color_space(packet, self.color_extension);
                 self.streams[at].handle_packet(now, index, codec, packet);
             }
             Some(Meaning::Retransmission(codec)) => {
@@ -198,6 +203,7 @@ impl RtpReceiver {
                     None => stream.rtx_ssrc().is_none_or(|rtx| rtx == packet.ssrc),
                 });
                 if let Some(stream) = stream {
+                    stream.note_color_space(packet, self.color_extension);
                     stream.handle_retransmission(now, original, codec, packet, payload);
                 }
             }

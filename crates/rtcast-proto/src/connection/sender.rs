@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::TransmitBatch;
+use super::extensions::SendExtensions;
 use super::random::Random;
 use crate::codec::Codec;
+use crate::color::ColorSpace;
 use crate::frame::PacketizedFrame;
 use crate::ice::SelectedPair;
 use crate::rtcp::{ReportBlock, SenderInfo};
@@ -84,7 +86,7 @@ struct QueuedFrame {
     timestamp: u32,
     next: usize,
     first_sequence: u64,
-    with_extension: bool,
+    with_mid: bool,
     /// The payload type and marker of a packet that is no frame.
     event: Option<(PayloadType, bool)>,
 }
@@ -93,7 +95,7 @@ struct SentFrame {
     frame: Arc<PacketizedFrame>,
     timestamp: u32,
     first_sequence: u64,
-    with_extension: bool,
+    with_mid: bool,
 }
 
 /// Why writing into a batch stopped.
@@ -111,8 +113,9 @@ pub(super) struct RtpSender {
     pub(super) ssrc: Ssrc,
     pub(super) rtx_ssrc: Ssrc,
     encoding: Option<SendEncoding>,
-    extension: Vec<u8>,
-    extension_needed: bool,
+    extensions: SendExtensions,
+    /// Whether packets name their m-line.
+    mid_needed: bool,
     next_sequence: u64,
     timestamp_offset: u32,
     /// The next frame begins another timeline, which is to go on where the last one is.
@@ -143,8 +146,8 @@ impl RtpSender {
             ssrc,
             rtx_ssrc,
             encoding: None,
-            extension: Vec::new(),
-            extension_needed: true,
+            extensions: SendExtensions::default(),
+            mid_needed: true,
             // RFC 3550 §5.1: a random start; below 2^15, so that a receiver does not mistake a first loss for a wrap.
             next_sequence: u64::from(random.u32() & 0x7fff),
             timestamp_offset: random.u32(),
@@ -166,21 +169,21 @@ impl RtpSender {
         }
     }
 
-    /// Sets what negotiation settled; `extension` is the header extension block that names the m-line.
-    pub(super) fn set_encoding(&mut self, encoding: Option<SendEncoding>, extension: Vec<u8>) {
+    /// Sets what negotiation settled.
+    pub(super) fn set_encoding(&mut self, encoding: Option<SendEncoding>, extensions: SendExtensions) {
         if self.encoding != encoding {
             self.queue.clear();
             self.sent.clear();
             self.retransmissions.clear();
             self.requested.clear();
         }
-        if self.extension != extension {
+        if self.extensions != extensions {
             // Packets already sent were signed with the old block and could not be repeated with the new one.
             self.sent.clear();
             self.retransmissions.clear();
             self.requested.clear();
-            self.extension = extension;
-            self.extension_needed = true;
+            self.extensions = extensions;
+            self.mid_needed = true;
         }
         self.encoding = encoding;
     }
@@ -227,7 +230,7 @@ impl RtpSender {
             timestamp,
             next: 0,
             first_sequence: self.next_sequence,
-            with_extension: false,
+            with_mid: false,
             event: None,
         });
         false
@@ -273,7 +276,7 @@ impl RtpSender {
             timestamp,
             next: 0,
             first_sequence: self.next_sequence,
-            with_extension: false,
+            with_mid: false,
             event: Some((payload_type, marker)),
         });
     }
@@ -330,12 +333,14 @@ impl RtpSender {
         while let Some(queued) = self.queue.front_mut() {
             if queued.next == 0 {
                 queued.first_sequence = self.next_sequence;
-                queued.with_extension = self.extension_needed;
+                queued.with_mid = self.mid_needed;
             }
-            let extension = if queued.with_extension { &self.extension[..] } else { &[] };
-            let header_length = FIXED_HEADER_LENGTH + extension.len();
             let count = queued.frame.len();
             while let Some(payload) = queued.frame.payload(queued.next) {
+                let color_space = color_space(&queued.frame, queued.next);
+                let block = self.extensions.block(queued.with_mid, color_space, payload.len());
+                let extension = block.bytes();
+                let header_length = FIXED_HEADER_LENGTH + extension.len();
                 let length = header_length + payload.len() + overhead;
                 if *budget < length {
                     return Stopped::Paced(length);
@@ -360,6 +365,7 @@ impl RtpSender {
                 self.octets = self.octets.wrapping_add(payload.len() as u32);
                 self.stats.packets_sent += 1;
                 self.stats.bytes_sent += payload.len() as u64;
+                self.stats.header_bytes_sent += header_length as u64;
             }
             if let Some(done) = self.queue.pop_front() {
                 self.finish(done);
@@ -400,7 +406,7 @@ impl RtpSender {
     /// Takes the peer's report on this stream.
     pub(super) fn handle_report(&mut self, now: Instant, report: &ReportBlock) {
         // The peer has seen the stream and knows its m-line, so packets need not name it any more (RFC 8843 §9.2).
-        self.extension_needed = false;
+        self.mid_needed = false;
         self.stats.reports_received += 1;
         self.stats.packets_lost = i64::from(report.cumulative_lost);
         self.stats.fraction_lost = f64::from(report.fraction_lost) / 256.0;
@@ -443,8 +449,6 @@ impl RtpSender {
     fn finish(&mut self, done: QueuedFrame) {
         self.stats.frames_sent += u64::from(done.event.is_none());
         self.stats.key_frames_sent += u64::from(done.frame.keyframe);
-        let extension = if done.with_extension { self.extension.len() } else { 0 };
-        self.stats.header_bytes_sent += (done.frame.len() * (FIXED_HEADER_LENGTH + extension)) as u64;
         self.last_frame = Some((done.frame.captured_at, done.timestamp, done.frame.codec.clock_rate()));
         if done.event.is_some() {
             // Each is told by several packets, and what comes late is of no use.
@@ -457,7 +461,7 @@ impl RtpSender {
             frame: done.frame,
             timestamp: done.timestamp,
             first_sequence: done.first_sequence,
-            with_extension: done.with_extension,
+            with_mid: done.with_mid,
         });
     }
 
@@ -484,7 +488,8 @@ impl RtpSender {
                 && payload.len() <= MAX_RETRANSMITTED_PAYLOAD
             {
                 let marker = packet + 1 == sent.frame.len() && encoding.codec.kind() == MediaKind::Video;
-                let extension = if sent.with_extension { &self.extension[..] } else { &[] };
+                let block = self.extensions.block(sent.with_mid, color_space(&sent.frame, packet), payload.len());
+                let extension = block.bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 // RFC 4588 §4: a stream of its own whose payload begins with the original sequence number. Without it
                 // the very same packet goes again, header and all, so that no key stream is used for two texts.
@@ -523,6 +528,11 @@ impl RtpSender {
     }
 }
 
+/// What a packet tells of the colours: the last one of a keyframe does.
+fn color_space(frame: &PacketizedFrame, packet: usize) -> Option<&ColorSpace> {
+    frame.color_space.as_ref().filter(|_| frame.keyframe && packet + 1 == frame.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -540,9 +550,10 @@ mod tests {
         let mut sender = RtpSender::new(&mut Random::new([1; 32]), Ssrc(1), Ssrc(2));
         let (payload_type, rtx) = (PayloadType::new(96), Some(PayloadType::new(97)));
         let encoding = SendEncoding { codec: Codec::Vp8, payload_type, rtx_payload_type: rtx };
-        sender.set_encoding(Some(encoding), Vec::new());
+        sender.set_encoding(Some(encoding), SendExtensions::default());
         let data = vec![0x10; 5_000].into();
-        let frame = EncodedFrame { codec: Codec::Vp8, data, timestamp: MediaTime::ZERO, keyframe: true };
+        let frame =
+            EncodedFrame { codec: Codec::Vp8, data, timestamp: MediaTime::ZERO, keyframe: true, color_space: None };
         let packets = Arc::new(Packetizer::new(Codec::Vp8, 1_160).packetize(&frame, now).unwrap());
         let mut batch = TransmitBatch::default();
         let mut sent = |sender: &mut RtpSender, now| {

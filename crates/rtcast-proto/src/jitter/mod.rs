@@ -384,6 +384,7 @@ impl JitterBuffer {
             data: joined.data,
             timestamp: self.timeline.extend(now, timestamp),
             keyframe: joined.keyframe,
+            color_space: None,
         })
     }
 

@@ -55,7 +55,13 @@ fn frame(codec: Codec, count: u32, keyframe: bool, random: &mut Random) -> Encod
         }
         _ => body(150),
     };
-    EncodedFrame { codec, data: data.into(), timestamp: MediaTime::from_ticks(count.into(), 30), keyframe }
+    EncodedFrame {
+        codec,
+        data: data.into(),
+        timestamp: MediaTime::from_ticks(count.into(), 30),
+        keyframe,
+        color_space: None,
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Sender {
         }
         let step = if self.codec == Codec::Vp8 { 3_000 } else { 960 };
         let timestamp = MediaTime::from_ticks(count as i64 * step, self.codec.clock_rate());
-        let frame = EncodedFrame { codec: self.codec, data: data.into(), timestamp, keyframe };
+        let frame = EncodedFrame { codec: self.codec, data: data.into(), timestamp, keyframe, color_space: None };
         self.sent.push(frame.clone());
         let packets = self.packetizer.packetize(&frame, instant()).unwrap();
         let last = packets.len() as u64 - 1;

@@ -1,6 +1,7 @@
 //! What a connection can do: its codecs and header extensions.
 
 use crate::codec::{Codec, RtpCodec};
+use crate::color::COLOR_SPACE_EXTENSION;
 use crate::sdp::{Candidate, Fingerprint, RtcpFeedback};
 use crate::types::MediaKind;
 
@@ -137,6 +138,7 @@ impl Default for JsepConfig {
             HeaderExtensionCapability::new(MID_EXTENSION, true, true),
             HeaderExtensionCapability::new(RTP_STREAM_ID_EXTENSION, false, true),
             HeaderExtensionCapability::new(REPAIRED_RTP_STREAM_ID_EXTENSION, false, true),
+            HeaderExtensionCapability::new(COLOR_SPACE_EXTENSION, false, true),
         ];
         Self {
             bundle_policy: BundlePolicy::default(),

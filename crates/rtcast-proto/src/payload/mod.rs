@@ -43,6 +43,7 @@ pub const MIN_PAYLOAD_LENGTH: usize = 100;
 ///     data: vec![0x10; 3_000].into(),
 ///     timestamp: MediaTime::from_micros(33_333),
 ///     keyframe: true,
+///     color_space: None,
 /// };
 /// let packets = Packetizer::new(Codec::Vp8, 1_200).packetize(&frame, now)?;
 /// assert_eq!((packets.len(), packets.timestamp), (3, 3_000));
@@ -90,6 +91,7 @@ impl Packetizer {
         }
         let ticks = frame.timestamp.to_ticks(self.codec.clock_rate());
         let mut packets = PacketizedFrame::new(self.codec, ticks, frame.keyframe, captured_at, self.next_packet);
+        packets.color_space = frame.color_space;
         match self.codec {
             Codec::H264 => h264::packetize(&frame.data, self.max_payload, &mut packets)?,
             Codec::Vp8 => vp8::packetize(&frame.data, self.picture_id, self.max_payload, &mut packets),

@@ -15,6 +15,7 @@ fn clip(codec: Codec, file: &[u8]) -> Vec<EncodedFrame> {
             keyframe: is_keyframe(codec, &data),
             data: data.into(),
             timestamp: MediaTime::from_ticks(index, 30),
+            color_space: None,
         })
         .collect()
 }
@@ -68,7 +69,13 @@ fn instant() -> Instant {
 }
 
 fn frame(codec: Codec, data: &[u8]) -> EncodedFrame {
-    EncodedFrame { codec, data: Bytes::copy_from_slice(data), timestamp: MediaTime::ZERO, keyframe: true }
+    EncodedFrame {
+        codec,
+        data: Bytes::copy_from_slice(data),
+        timestamp: MediaTime::ZERO,
+        keyframe: true,
+        color_space: None,
+    }
 }
 
 fn packetize(codec: Codec, max_payload: usize, data: &[u8]) -> Result<PacketizedFrame, PayloadError> {

@@ -77,6 +77,7 @@ pub(crate) fn frame(number: u32) -> EncodedFrame {
         data: Bytes::from(data),
         timestamp: MediaTime::from_micros(i64::from(number) * 33_333),
         keyframe: true,
+        color_space: None,
     }
 }
 

@@ -112,6 +112,7 @@ impl Running {
             data: data.into(),
             timestamp: frame.timestamp(),
             keyframe,
+            color_space: None,
         }))
     }
 
