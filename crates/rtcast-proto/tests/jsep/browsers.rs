@@ -66,6 +66,7 @@ fn chromium_that_only_receives_is_sent_a_film() {
         extensions,
         [
             (5, PLAYOUT_DELAY_EXTENSION),
+            (8, "http://www.webrtc.org/experiments/rtp-hdrext/color-space"),
             (4, "urn:ietf:params:rtp-hdrext:sdes:mid"),
             (10, "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"),
             (11, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"),
