@@ -32,7 +32,9 @@ pub(super) struct InboundStream {
     last_transit: Option<f64>,
     base: Option<Instant>,
     last_sender_report: Option<(u32, Instant)>,
-    /// What the peer told last of the pictures' colours.
+    /// What the peer told last of the pictures' colours: with a keyframe that may be on its way still.
+    told_color_space: Option<ColorSpace>,
+    /// What it told with the last keyframe that was handed on.
     color_space: Option<ColorSpace>,
     stats: ReceiverStats,
 }
@@ -56,6 +58,7 @@ impl InboundStream {
             last_transit: None,
             base: None,
             last_sender_report: None,
+            told_color_space: None,
             color_space: None,
             stats: ReceiverStats { ssrc: Some(ssrc), codec: Some(codec), ..ReceiverStats::default() },
         }
@@ -106,7 +109,7 @@ impl InboundStream {
         let (true, Some(id), Some((profile, block))) = (packet.marker, id, packet.extension) else { return };
         let value = extensions(profile, block).find_map(|(found, value)| (found == id).then_some(value));
         if let Some(color_space) = value.and_then(ColorSpace::from_bytes) {
-            self.color_space = Some(color_space);
+            self.told_color_space = Some(color_space);
         }
     }
 
@@ -172,6 +175,9 @@ impl InboundStream {
     pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
         let mut frame = self.buffer.pop(now)?;
         frame.timestamp = frame.timestamp.offset(self.begins_at);
+        if frame.keyframe {
+            self.color_space = self.told_color_space;
+        }
         frame.color_space = self.color_space;
         self.last_frame = Some((frame.timestamp, now));
         self.stats.frames_received += 1;
