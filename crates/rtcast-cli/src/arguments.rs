@@ -1,5 +1,6 @@
 //! What may be typed.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -177,7 +178,7 @@ Exit codes: 0 ended well, 1 failed, 2 bad usage.")]
 pub(crate) struct StreamOptions {
     /// A file, or - for standard input; without it, a moving test pattern with a tone
     #[arg(value_name = "SOURCE")]
-    pub(crate) source: Option<String>,
+    pub(crate) source: Option<OsString>,
 
     /// Print events as JSON, one object a line, even on a terminal
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// What went wrong with a source; the text says what happened, why, and what to do.
+/// What went wrong with a source; the text says what happened and why, [`MediaError::hint`] what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
@@ -22,6 +22,16 @@ pub enum MediaError {
         source_name: String,
         /// What was found and what was expected.
         reason: String,
+    },
+    /// The source is nothing that could be played, or cannot be reached.
+    #[error("cannot play {source_name}: {reason}")]
+    Unplayable {
+        /// The path, address or name of the source.
+        source_name: String,
+        /// What it is, or what keeps one from it.
+        reason: String,
+        /// What to do about just that.
+        hint: String,
     },
     /// A container or codec that is not built in.
     #[error("{what} is not supported: {hint}")]
@@ -53,5 +63,31 @@ impl MediaError {
     /// Whether the reader may go on with the next packet.
     pub const fn is_recoverable(&self) -> bool {
         matches!(self, Self::Codec { .. })
+    }
+
+    /// What to do about it; never empty.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io { error, .. } => match error.kind() {
+                io::ErrorKind::NotFound => "check the path; one that does not begin with / counts from here".into(),
+                io::ErrorKind::PermissionDenied => {
+                    "you may not read it: see with `ls -l` who may, or run this as somebody who may".into()
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room, or let TMPDIR name a folder that has room".into()
+                }
+                _ => "the disk, or whatever it lies on, does not give it away; see the system's log".into(),
+            },
+            Self::Invalid { .. } => "see whether another player shows it, such as `ffplay`; if one does, please \
+                                     report it, else get or make the file again"
+                .into(),
+            Self::Unplayable { hint, .. } | Self::Unsupported { hint, .. } => hint.clone(),
+            Self::NoSuchStream { .. } => "choose a source with pictures or sound".into(),
+            Self::Codec { codec, .. } => {
+                format!(
+                    "see whether another player shows it; with `ffmpeg` installed, that decodes what {codec} cannot"
+                )
+            }
+        }
     }
 }

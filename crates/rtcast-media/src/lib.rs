@@ -7,6 +7,7 @@ pub mod packet;
 pub mod pattern;
 pub mod plan;
 pub mod player;
+pub mod properties;
 pub mod raw;
 
 pub use container::Source;
@@ -14,3 +15,4 @@ pub use error::MediaError;
 pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};
 pub use plan::{CodecPolicy, Plan};
 pub use player::{MediaPlayer, PlayerBuilder, SourceInfo};
+pub use properties::PictureProperties;

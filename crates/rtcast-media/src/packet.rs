@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rtcast_peer::{Codec, MediaKind, MediaTime};
 
 use crate::error::MediaError;
+use crate::properties::PictureProperties;
 
 /// A codec as a container names it: one that rtcast carries, one that it only decodes, or one that it only knows by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct StreamInfo {
     pub reordered: bool,
     /// Format parameters for `a=fmtp`, such as H.264's `profile-level-id`, when they can be known.
     pub sdp_fmtp_line: Option<String>,
+    /// How the pictures are meant to be shown; the default for sound.
+    pub picture: PictureProperties,
 }
 
 /// One packet of a stream, in decoding order, its bytes in the form that [`rtcast_peer::EncodedFrame`] states.

@@ -292,6 +292,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::properties::PictureProperties;
 
     fn video(codec: SourceCodec, name: &str, reordered: bool) -> StreamInfo {
         StreamInfo {
@@ -306,6 +307,7 @@ mod tests {
             channels: 0,
             reordered,
             sdp_fmtp_line: None,
+            picture: PictureProperties::default(),
         }
     }
 

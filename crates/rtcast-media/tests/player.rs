@@ -199,8 +199,11 @@ async fn copies_are_looped_with_rising_times_and_unchanged() {
     for (frames, expected, at_least) in [(&pictures, &expected[0], 70), (&sound, &expected[1], 115)] {
         assert!(frames.len() > at_least, "{} frames in 2.6 s", frames.len());
         assert_paced(frames, 120);
+        // Listening may begin a little late.
+        let first = expected.iter().position(|data| *data == frames[0].1.data).expect("a frame of the file");
+        assert!(first < 10, "the first frame is that of the place {first}");
         for (index, (_, frame)) in frames.iter().enumerate() {
-            assert!(frame.data == expected[index % expected.len()], "{} {index}", frame.codec);
+            assert!(frame.data == expected[(first + index) % expected.len()], "{} {index}", frame.codec);
         }
     }
 }
@@ -338,7 +341,8 @@ async fn bad_sources_say_what_is_wrong() {
     let text = folder.join("text.mp4");
     std::fs::write(&text, "this is no film").expect("written");
     let error = MediaPlayer::open(&text).await.expect_err("it is no film");
-    assert!(matches!(error, MediaError::Invalid { .. }), "{error}");
+    assert!(matches!(error, MediaError::Unplayable { .. }), "{error}");
+    assert!(error.hint().contains("name a media file"), "{}", error.hint());
 
     // What can be read of a damaged source is played before the error is told.
     let player = MediaPlayer::builder().demuxer(Box::new(Breaking(TestPattern::new(SMALL), 40)), "breaking");

@@ -1,5 +1,6 @@
 //! `rtcast stream`: a source to any number of browsers.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +32,7 @@ pub(crate) async fn run(options: StreamOptions) -> Result<(), Failure> {
             let _ = output.failed(&failure);
             Err(failure)
         }
+        Err(Stop::Told(failure)) => Err(failure),
         // Whoever read our output has gone, as `head` does: that is no failure.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Stop::Output(error)) => {
@@ -42,6 +44,8 @@ pub(crate) async fn run(options: StreamOptions) -> Result<(), Failure> {
 /// Why it ended before its time.
 enum Stop {
     Failure(Failure),
+    /// A failure that was told when it happened.
+    Told(Failure),
     Output(io::Error),
 }
 
@@ -103,17 +107,30 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
     let mut every_second = interval_at(reporter.started + Duration::from_secs(1), Duration::from_secs(1));
     every_second.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut source = std::pin::pin!(player.ended());
+    // What ended the source, while the server goes on.
+    let mut failed = None;
     let result = loop {
         let written = tokio::select! {
             biased;
             () = interrupted.wait() => break Ok("interrupted"),
-            ended = &mut source => {
-                tokio::time::sleep(LAST_FRAMES).await;
-                break match ended {
-                    Ok(()) => Ok("source"),
-                    Err(error) => Err(Stop::Failure(media_failure(&error))),
-                };
-            }
+            ended = &mut source, if failed.is_none() => match ended {
+                Ok(()) => {
+                    tokio::time::sleep(LAST_FRAMES).await;
+                    break Ok("source");
+                }
+                Err(error) if options.no_loop => {
+                    tokio::time::sleep(LAST_FRAMES).await;
+                    break Err(Stop::Failure(media_failure(&error)));
+                }
+                // It was to be played for as long as the server runs, and whoever started that decides when it ends.
+                Err(error) => {
+                    let failure = media_failure(&error);
+                    tracing::error!(hint = failure.hint, "{}; the server goes on", failure.message);
+                    let written = output.failed(&failure);
+                    failed = Some(failure);
+                    written
+                }
+            },
             event = events.recv() => match event {
                 Ok(event) => output.viewer(&event, server.viewers()),
                 Err(RecvError::Lagged(missed)) => {
@@ -140,7 +157,9 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
         output.viewer(&event, 0)?;
     }
     let reason = result?;
-    Ok(output.ended(reason, running, viewers)?)
+    output.ended(reason, running, viewers)?;
+    // It has been told; the exit code tells it again.
+    failed.map_or(Ok(()), |failure| Err(Stop::Told(failure)))
 }
 
 /// Opens the source that was asked for.
@@ -166,12 +185,7 @@ fn media_failure(error: &MediaError) -> Failure {
     match error {
         // Its words end with the hint; here that has a line of its own.
         MediaError::Unsupported { what, hint } => Failure::failed(format!("{what} is not supported"), hint.clone()),
-        MediaError::Io { .. } => Failure::failed(error.to_string(), "check the path, and whether you may read it"),
-        MediaError::NoSuchStream { .. } => Failure::failed(error.to_string(), "choose a file with pictures or sound"),
-        MediaError::Invalid { .. } => {
-            Failure::failed(error.to_string(), "see whether another player shows it; a download may be incomplete")
-        }
-        _ => Failure::failed(error.to_string(), ""),
+        _ => Failure::failed(error.to_string(), error.hint()),
     }
 }
 
@@ -185,14 +199,13 @@ fn refused(error: &ServerError) -> Failure {
 }
 
 /// What people call the source.
-fn title(source: Option<&str>) -> String {
-    match source {
-        None => "test pattern".into(),
-        Some("-") => "standard input".into(),
-        Some(path) => {
-            Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
-        }
+fn title(source: Option<&OsStr>) -> String {
+    let Some(source) = source else { return "test pattern".into() };
+    if source == "-" {
+        return "standard input".into();
     }
+    // A name that is no text is shown as far as it is one; it is opened as it is.
+    Path::new(source).file_name().unwrap_or(source).to_string_lossy().into_owned()
 }
 
 /// The last part of the address: the title without its extension, of the characters that an address may have.

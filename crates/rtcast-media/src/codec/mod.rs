@@ -11,6 +11,7 @@ mod opus;
 mod vpx;
 
 mod aac;
+mod fallback;
 pub(crate) mod g711;
 mod pcm;
 pub mod resample;
@@ -18,6 +19,7 @@ mod yuv;
 
 use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaKind, RtpCodec};
 
+pub(crate) use self::fallback::LastingDecoder;
 use crate::error::MediaError;
 use crate::packet::{Packet, SourceCodec, StreamInfo};
 use crate::raw::{AudioFrame, VideoFrame};

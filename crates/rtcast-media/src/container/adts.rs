@@ -7,6 +7,7 @@ use super::aac;
 use super::input::Input;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 /// Sample frames in one AAC frame.
 const FRAME: i64 = 1_024;
@@ -82,6 +83,7 @@ impl Adts {
             channels: header.channels,
             reordered: false,
             sdp_fmtp_line: None,
+            picture: PictureProperties::default(),
         };
         Ok(Self { input, streams: [stream], start, frames: 0 })
     }

@@ -13,6 +13,7 @@ use super::h264::{self, ParameterSets};
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 /// Bytes that are asked for at once.
 const PIECE: usize = 64 << 10;
@@ -65,6 +66,7 @@ impl AnnexB {
             channels: 0,
             reordered: false,
             sdp_fmtp_line: None,
+            picture: PictureProperties::default(),
         };
         let mut this = Self {
             units: Units { input, buffer: Vec::new(), scanned: 0, begun: false, ended: false },

@@ -1,8 +1,9 @@
 //! H.264 as containers hold it, turned into Annex B with parameter sets before every keyframe.
 
-use rtcast_proto::payload::h264::{NalUnitType, START_CODE};
+use rtcast_proto::payload::h264::{NalUnitType, START_CODE, SequenceParameterSet, SliceHeader, nal_units};
 
 use super::fields::Fields;
+use crate::properties::FieldOrder;
 
 /// Longer than any parameter set is; each goes out with every keyframe.
 const LONGEST_SET: usize = 4_096;
@@ -155,6 +156,17 @@ pub(crate) fn is_recovery_point(unit: &[u8]) -> bool {
     std::iter::from_fn(&mut message).any(|(kind, first)| kind == 6 && first & 0x80 != 0)
 }
 
+/// Which field of access units is shown first, as far as their slices tell: a parameter set that allows fields says
+/// nothing of that.
+pub(crate) fn field_order<'a>(access_units: impl Iterator<Item = &'a [u8]>, set: &SequenceParameterSet) -> FieldOrder {
+    let slices = access_units.flat_map(nal_units).filter_map(|unit| SliceHeader::parse(unit, set));
+    match slices.filter_map(|slice| slice.bottom_field).next() {
+        Some(true) => FieldOrder::BottomFirst,
+        Some(false) => FieldOrder::TopFirst,
+        None => FieldOrder::Interlaced,
+    }
+}
+
 /// A person's name of a profile: ITU-T H.264 annex A.
 pub(crate) fn codec_name([profile_idc, constraints, _]: [u8; 3]) -> String {
     let profile = match (profile_idc, constraints & 0x40 != 0) {
@@ -203,8 +215,6 @@ fn parameter_set_id(unit: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use rtcast_proto::payload::h264::nal_units;
-
     use super::*;
 
     #[test]

@@ -3,13 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
+use super::replay::{Replay, SPOOL_LIMIT};
 use crate::error::MediaError;
 
 /// The longest single packet that is believed: a picture of 8K in I420 has 50 MB.
 pub(crate) const LONGEST_PACKET: u64 = 64 << 20;
-
-/// How much of a pipe is kept in a temporary file for containers that need to go back.
-pub(crate) const SPOOL_LIMIT: u64 = 2 << 30;
 
 /// A readable source of bytes with a position, seekable only if it is a file.
 pub(crate) struct Input {
@@ -22,8 +20,14 @@ pub(crate) struct Input {
 }
 
 enum Bytes {
-    File { file: BufReader<File>, length: u64 },
-    Pipe(BufReader<Box<dyn Read + Send>>),
+    File {
+        file: BufReader<File>,
+        length: u64,
+    },
+    /// In memory.
+    Memory(io::Cursor<bytes::Bytes>),
+    /// With the way back to its start, if there is one.
+    Pipe(BufReader<Box<dyn Read + Send>>, Option<Replay>),
 }
 
 impl Input {
@@ -33,7 +37,17 @@ impl Input {
     }
 
     pub(crate) fn pipe(name: String, pipe: Box<dyn Read + Send>) -> Self {
-        Self::new(name, Bytes::Pipe(BufReader::with_capacity(64 << 10, pipe)))
+        Self::new(name, Bytes::Pipe(BufReader::with_capacity(64 << 10, pipe), None))
+    }
+
+    /// A pipe with the way back to its start, so that it can become a file.
+    pub(super) fn pipe_with_replay(name: String, pipe: Box<dyn Read + Send>, replay: Replay) -> Self {
+        Self::new(name, Bytes::Pipe(BufReader::with_capacity(64 << 10, pipe), Some(replay)))
+    }
+
+    /// What lies in memory.
+    pub(crate) const fn memory(name: String, bytes: bytes::Bytes) -> Self {
+        Self::new(name, Bytes::Memory(io::Cursor::new(bytes)))
     }
 
     /// An input without bytes.
@@ -50,14 +64,15 @@ impl Input {
     }
 
     pub(crate) const fn is_seekable(&self) -> bool {
-        matches!(self.bytes, Bytes::File { .. })
+        !matches!(self.bytes, Bytes::Pipe(..))
     }
 
     /// The length in bytes, `None` for a pipe.
-    pub(crate) const fn length(&self) -> Option<u64> {
-        match self.bytes {
-            Bytes::File { length, .. } => Some(length),
-            Bytes::Pipe(_) => None,
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.bytes {
+            Bytes::File { length, .. } => Some(*length),
+            Bytes::Memory(memory) => Some(memory.get_ref().len() as u64),
+            Bytes::Pipe(..) => None,
         }
     }
 
@@ -74,7 +89,8 @@ impl Input {
             let wanted = (count - have) as u64;
             let result = match &mut self.bytes {
                 Bytes::File { file, .. } => file.by_ref().take(wanted).read_to_end(&mut self.ahead),
-                Bytes::Pipe(pipe) => pipe.by_ref().take(wanted).read_to_end(&mut self.ahead),
+                Bytes::Memory(memory) => memory.by_ref().take(wanted).read_to_end(&mut self.ahead),
+                Bytes::Pipe(pipe, _) => pipe.by_ref().take(wanted).read_to_end(&mut self.ahead),
             };
             result.map_err(|error| MediaError::Io { source_name: self.name.clone(), error })?;
         }
@@ -157,40 +173,43 @@ impl Input {
                 self.position = position;
                 Ok(true)
             }
-            Bytes::Pipe(_) if position > self.position => {
+            Bytes::Memory(memory) => {
+                self.ahead.clear();
+                self.ahead_read = 0;
+                memory.set_position(position);
+                self.position = position;
+                Ok(true)
+            }
+            Bytes::Pipe(..) if position > self.position => {
                 self.skip(position - self.position)?;
                 Ok(true)
             }
-            Bytes::Pipe(_) => Ok(false),
+            Bytes::Pipe(..) => Ok(false),
         }
     }
 
-    /// Turns a pipe into a file by copying what is left of it to a temporary one; positions stay what they were.
+    /// Turns a pipe into a file by copying all of it to a temporary one; positions stay what they were.
     pub(crate) fn spool(&mut self) -> Result<(), MediaError> {
-        if self.is_seekable() {
-            return Ok(());
-        }
-        let start = self.position;
-        let copy = |input: &mut Self| -> io::Result<(File, u64)> {
-            let mut file = tempfile::tempfile()?;
-            file.seek(SeekFrom::Start(start))?;
-            let copied = io::copy(&mut Read::take(&mut Reader(input), SPOOL_LIMIT + 1), &mut file)?;
-            file.seek(SeekFrom::Start(start))?;
-            Ok((file, copied))
+        let Bytes::Pipe(_, replay) = &self.bytes else { return Ok(()) };
+        let limit = SPOOL_LIMIT >> 30;
+        let too_much = |name: &str| MediaError::Unsupported {
+            what: format!("{name}: more than {limit} GiB through a pipe that must be read from its end"),
+            hint: "give the path of the file, or write it with its index first (ffmpeg -movflags +faststart)".into(),
         };
-        let (file, copied) = copy(self).map_err(|error| MediaError::Io { source_name: self.name.clone(), error })?;
-        if copied > SPOOL_LIMIT {
-            return Err(MediaError::Unsupported {
-                what: format!("{}: an mp4 of more than 2 GiB whose index stands at its end, through a pipe", self.name),
-                hint: "give the path of the file, or write the mp4 with its index first (ffmpeg -movflags +faststart)"
-                    .into(),
-            });
-        }
-        self.bytes = Bytes::File { file: BufReader::with_capacity(64 << 10, file), length: start + copied };
-        self.position = start;
+        tracing::warn!(
+            source = self.name,
+            "it must be read from its end: all of it is kept in a temporary file first, up to {limit} GiB"
+        );
+        let spooled = replay.as_ref().map_or(Ok(None), Replay::spool).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => too_much(&self.name),
+            _ => MediaError::Io { source_name: format!("{}, to be kept in a temporary file,", self.name), error },
+        });
+        let Some((file, length)) = spooled? else { return Err(too_much(&self.name)) };
+        let position = std::mem::take(&mut self.position);
+        self.bytes = Bytes::File { file: BufReader::with_capacity(64 << 10, file), length };
         self.ahead.clear();
         self.ahead_read = 0;
-        Ok(())
+        self.seek(position).map(drop)
     }
 
     /// An error that says what is wrong with these bytes.
@@ -215,7 +234,8 @@ impl Read for Reader<'_> {
             loop {
                 let result = match &mut input.bytes {
                     Bytes::File { file, .. } => file.read(out),
-                    Bytes::Pipe(pipe) => pipe.read(out),
+                    Bytes::Memory(memory) => memory.read(out),
+                    Bytes::Pipe(pipe, _) => pipe.read(out),
                 };
                 match result {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -9,6 +9,7 @@ use super::fields::Fields;
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 const HEADER: u64 = 32;
 
@@ -75,6 +76,7 @@ impl Ivf {
             channels: 0,
             reordered: false,
             sdp_fmtp_line: None,
+            picture: PictureProperties::default(),
         };
         Ok(Self {
             input,

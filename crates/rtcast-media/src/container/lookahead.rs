@@ -5,12 +5,14 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_proto::payload::av1::SequenceHeader;
 use rtcast_proto::payload::h264::{SequenceParameterSet, nal_units};
 use rtcast_proto::payload::{vp8, vp9};
 
 use super::{av1, h264, vpx};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::{FieldOrder, PictureProperties, ratio};
 
 /// Pictures that are looked at in a file.
 const PICTURES: usize = 60;
@@ -154,6 +156,7 @@ fn complete(info: &mut StreamInfo, packets: &[&Packet], live: bool) -> Option<De
         return None;
     }
     complete_codec(info, packets);
+    complete_picture(info, packets);
     let mut times: Vec<i64> = packets.iter().map(|packet| packet.pts.as_nanos()).collect();
     info.reordered |= !times.is_sorted();
     // Pictures that wait unequally long to be presented are overtaken, or overtake, even if that comes later.
@@ -218,6 +221,41 @@ fn complete_codec(info: &mut StreamInfo, packets: &[&Packet]) {
         }
         _ => {}
     }
+}
+
+/// Adds what the bitstream says of how its pictures are to be shown, where the container has said nothing.
+fn complete_picture(info: &mut StreamInfo, packets: &[&Packet]) {
+    let SourceCodec::Rtp(codec) = info.codec else { return };
+    let Some(data) = packets.iter().find(|packet| packet.keyframe).map(|packet| &packet.data[..]) else { return };
+    let mut told = PictureProperties::default();
+    match codec {
+        Codec::H264 => {
+            let Some(set) = parameter_set(packets) else { return };
+            told.sample_aspect_ratio =
+                set.sample_aspect_ratio.and_then(|(width, height)| ratio(width.into(), height.into()));
+            told.colour = set.colour;
+            told.bit_depth = set.bit_depth;
+            told.field_order = if set.frame_macroblocks_only {
+                FieldOrder::Progressive
+            } else {
+                h264::field_order(packets.iter().map(|packet| &packet.data[..]), &set)
+            };
+        }
+        Codec::Vp8 => told.bit_depth = 8,
+        Codec::Vp9 => {
+            let Some((bit_depth, colour)) = vp9::keyframe_colour(data) else { return };
+            (told.bit_depth, told.colour) = (bit_depth, colour);
+        }
+        Codec::Av1 => {
+            let Some(header) = SequenceHeader::find(data) else { return };
+            (told.bit_depth, told.colour) = (header.bit_depth, header.colour);
+            if info.width == 0 || info.height == 0 {
+                (info.width, info.height) = (header.width, header.height);
+            }
+        }
+        _ => return,
+    }
+    info.picture = info.picture.or(told);
 }
 
 /// The sequence parameter set of the first keyframe of a stream of H.264.

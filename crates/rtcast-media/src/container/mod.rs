@@ -16,11 +16,14 @@ mod mp4;
 mod ogg;
 mod opus;
 mod pcm;
+mod pipe;
 mod replay;
 mod sniff;
 mod source;
+mod still;
 mod vpx;
 mod wav;
+mod webp;
 mod y4m;
 
 use std::fs::File;
@@ -31,6 +34,7 @@ use rtcast_peer::{Codec, MediaKind};
 
 use self::adts::Adts;
 use self::annex_b::AnnexB;
+pub(crate) use self::ffmpeg::FfmpegDecoder;
 use self::ffmpeg::{Ffmpeg, Request};
 use self::input::Input;
 use self::ivf::Ivf;
@@ -39,10 +43,11 @@ use self::matroska::Matroska;
 use self::merged::Merged;
 use self::mp4::Mp4;
 use self::ogg::Ogg;
-use self::replay::Replay;
 use self::sniff::Format;
 pub use self::source::Source;
+use self::still::Still;
 use self::wav::Wav;
+use self::webp::WebP;
 use self::y4m::Y4m;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, SourceCodec, StreamInfo};
@@ -68,12 +73,15 @@ impl Default for Options {
 /// Opens a source, whose container is told by its bytes, and reads as much as describes its streams.
 ///
 /// In what comes out, the earliest packet that is presented stands at time zero. Opening a pipe blocks until its head
-/// has arrived. What is not built in, a container or the codec of the first video or audio stream, is decoded by the
-/// program `ffmpeg`; such a stream has the codec [`SourceCodec::I420`] or [`SourceCodec::PcmS16`], with the name of
-/// what it was before.
+/// has arrived. What is not built in (a container, the codec of the first video or audio stream, a form of either that
+/// a built-in reader refuses) is decoded by the program `ffmpeg`; such a stream has the codec [`SourceCodec::I420`] or
+/// [`SourceCodec::PcmS16`], with the name of what it was before. A single picture is repeated.
 ///
-/// Fails with [`MediaError::Invalid`] if the bytes are damaged or no media, and with [`MediaError::Unsupported`] if
-/// `ffmpeg` is needed but missing.
+/// A pipe that must be read from its end, such as an mp4 whose index stands there, is kept in a temporary file first;
+/// so is what a server gives away only from front to back.
+///
+/// Fails with [`MediaError::Invalid`] if the bytes are damaged, with [`MediaError::Unplayable`] if they are no media or
+/// cannot be reached, and with [`MediaError::Unsupported`] if `ffmpeg` is needed but missing.
 pub fn open(source: &Source) -> Result<Box<dyn Demuxer>, MediaError> {
     open_with(source, &Options::default())
 }
@@ -84,14 +92,31 @@ pub fn open_with(source: &Source, options: &Options) -> Result<Box<dyn Demuxer>,
     match source {
         Source::Path(path) => match open_path(&name, path)? {
             Opened::File(file) => open_file(source, Input::file(name, file)?, options),
-            Opened::Pipe(file) => open_pipe(&name, Box::new(file), options),
+            Opened::Pipe(file) => pipe::open(&name, Box::new(file), options),
         },
-        Source::StandardInput => open_pipe(&name, Box::new(io::stdin()), options),
-        Source::Url(_) | Source::Device { .. } => {
-            let ffmpeg = Ffmpeg::open(request(source, options, &name, BOTH.to_vec())?)?;
-            Ok(Box::new(Lookahead::new(Box::new(ffmpeg), true, &name)?))
-        }
+        Source::StandardInput => pipe::open(&name, Box::new(io::stdin()), options),
+        Source::Url(url) if url.starts_with("http") => open_http(&request(source, options, &name)?, options),
+        Source::Url(_) | Source::Device { .. } => decode(&request(source, options, &name)?, &name),
     }
+}
+
+/// Opens what lies in memory, by the name that errors shall give it. Only what is built in can be read of it.
+pub fn open_bytes(name: &str, bytes: bytes::Bytes) -> Result<Box<dyn Demuxer>, MediaError> {
+    let mut input = Input::memory(name.to_owned(), bytes);
+    let format = recognise(&mut input)?;
+    match open_built_in(format, &mut input)? {
+        Some(BuiltIn { demuxer, .. }) => Ok(Box::new(Lookahead::new(demuxer, false, name)?)),
+        None => Err(missing(refuse(&mut input, format)?)),
+    }
+}
+
+/// Opens what is read once from front to back, by the name that errors shall give it.
+pub fn open_reader(
+    name: &str,
+    reader: Box<dyn io::Read + Send>,
+    options: &Options,
+) -> Result<Box<dyn Demuxer>, MediaError> {
+    pipe::open(name, reader, options)
 }
 
 const BOTH: [MediaKind; 2] = [MediaKind::Video, MediaKind::Audio];
@@ -107,8 +132,11 @@ fn open_path(name: &str, path: &Path) -> Result<Opened, MediaError> {
     let io_error = |error| MediaError::Io { source_name: name.into(), error };
     let metadata = path.metadata().map_err(io_error)?;
     if metadata.is_dir() {
-        let reason = "it is a directory, and a media file was expected".into();
-        return Err(MediaError::Invalid { source_name: name.into(), reason });
+        return Err(MediaError::Unplayable {
+            source_name: name.into(),
+            reason: "it is a directory, and a media file was expected".into(),
+            hint: "name one of the files in it".into(),
+        });
     }
     let file = File::open(path).map_err(io_error)?;
     Ok(if metadata.is_file() { Opened::File(file) } else { Opened::Pipe(file) })
@@ -118,11 +146,33 @@ fn open_path(name: &str, path: &Path) -> Result<Opened, MediaError> {
 fn open_file(source: &Source, mut input: Input, options: &Options) -> Result<Box<dyn Demuxer>, MediaError> {
     let name = input.name().to_owned();
     let format = recognise(&mut input)?;
-    let Some(BuiltIn { demuxer, is_turned }) = open_built_in(format, &mut input)? else {
-        let refusal = refuse(&mut input, format)?;
-        let ffmpeg = Ffmpeg::open(request(source, options, &refusal, BOTH.to_vec())?)?;
-        return Ok(Box::new(Lookahead::new(Box::new(ffmpeg), true, &name)?));
+    let error = match read_file(source, format, &mut input, options) {
+        Ok(Some(demuxer)) => return Ok(demuxer),
+        Ok(None) => {
+            let refusal = refuse(&mut input, format)?;
+            return decode(&Request { name: name.clone(), ..request(source, options, &refusal)? }, &name);
+        }
+        Err(error @ MediaError::Io { .. }) => return Err(error),
+        Err(error) => error,
     };
+    // What the reader here refuses, another may take; if not, the word of the one that knows the format counts.
+    let Some(program) = options.ffmpeg.clone().filter(|program| ffmpeg::is_there(program)) else { return Err(error) };
+    let request = Request { name: name.clone(), ..Request::for_source(program, source, name.clone(), BOTH.to_vec()) };
+    let Ok(demuxer) = decode(&request, &name) else { return Err(error) };
+    tracing::warn!(%error, "ffmpeg reads it instead");
+    Ok(demuxer)
+}
+
+/// Opens a file by the reader that is built in, and has `ffmpeg` decode the streams that need it. `None`: no reader for
+/// this format is built in.
+fn read_file(
+    source: &Source,
+    format: Format,
+    input: &mut Input,
+    options: &Options,
+) -> Result<Option<Box<dyn Demuxer>>, MediaError> {
+    let name = input.name().to_owned();
+    let Some(BuiltIn { demuxer, is_turned }) = open_built_in(format, input)? else { return Ok(None) };
     let (mut kinds, what) = to_decode(&*demuxer, options, &name);
     // The turn is part of the container, which viewers never see, so it is done while decoding.
     let turns = is_turned && !kinds.contains(&MediaKind::Video);
@@ -132,66 +182,42 @@ fn open_file(source: &Source, mut input: Input, options: &Options) -> Result<Box
         kinds.push(MediaKind::Video);
     }
     if kinds.is_empty() {
-        return Ok(Box::new(Lookahead::new(demuxer, false, &name)?));
+        return Ok(Some(Box::new(Lookahead::new(demuxer, false, &name)?)));
     }
     // Uncompressed pictures tell nothing that is worth the wait for many of them.
     let live = kinds.contains(&MediaKind::Video);
     let is_left = |stream: &StreamInfo| !kinds.contains(&stream.kind);
     let left = demuxer.streams().iter().any(is_left);
-    let mut request = request(source, options, &what, kinds)?;
+    let mut request = Request { kinds, name: name.clone(), ..request(source, options, &what)? };
     request.keep_times = left;
     let ffmpeg = Box::new(Ffmpeg::open(request)?);
     let demuxer = if left { Box::new(Merged::new(demuxer, ffmpeg)) } else { ffmpeg as Box<dyn Demuxer> };
-    Ok(Box::new(Lookahead::new(demuxer, live, &name)?))
+    Ok(Some(Box::new(Lookahead::new(demuxer, live, &name)?)))
 }
 
-/// Opens a pipe. If anything in it must be decoded by `ffmpeg`, the whole pipe goes there.
-fn open_pipe(name: &str, pipe: Box<dyn io::Read + Send>, options: &Options) -> Result<Box<dyn Demuxer>, MediaError> {
-    let (replay, pipe) = Replay::new(pipe);
-    let mut input = Input::pipe(name.to_owned(), pipe);
-    let format = recognise(&mut input)?;
-    let what = match open_built_in(format, &mut input)? {
-        Some(BuiltIn { mut demuxer, is_turned }) => {
-            let (kinds, what) = to_decode(&*demuxer, options, name);
-            if kinds.is_empty() {
-                if is_turned {
-                    tracing::warn!(
-                        source = name,
-                        "its pictures are to be turned; from a pipe they are shown as they lie"
-                    );
-                }
-                drop(replay);
-                return Ok(Box::new(Lookahead::new(demuxer, true, name)?));
-            }
-            // A pipe that can go back was kept in a temporary file, for an mp4's index that stands at its end.
-            if demuxer.rewind()? {
-                let hint = "its index stands at its end, which ffmpeg cannot reach in a pipe; give its path, or write \
-                            it with the index first (ffmpeg -movflags +faststart)";
-                return Err(MediaError::Unsupported { what, hint: hint.into() });
-            }
-            what
+/// Opens what a server has. What it gives away only from front to back, though it must be read in another order, is
+/// read as a pipe is.
+fn open_http(request: &Request, options: &Options) -> Result<Box<dyn Demuxer>, MediaError> {
+    let name = request.name.clone();
+    let error = match Ffmpeg::open(request.clone()) {
+        Ok(ffmpeg) => return Ok(Box::new(Lookahead::new(Still::wrap(Box::new(ffmpeg))?, true, &name)?)),
+        Err(error @ MediaError::Unplayable { .. }) if !ffmpeg::is_out_of_reach(&error) => error,
+        Err(error) => return Err(error),
+    };
+    let fetched = ffmpeg::fetch(request).and_then(|pipe| pipe::open(&name, pipe, options));
+    match fetched {
+        Ok(demuxer) => {
+            tracing::warn!(%error, "it is read from front to back instead, as the server gives it");
+            Ok(demuxer)
         }
-        None => refuse(&mut input, format)?,
-    };
-    let Some(program) = &options.ffmpeg else { return Err(missing(what)) };
-    let Some(pipe) = replay.restart() else {
-        return Err(MediaError::Unsupported {
-            what,
-            hint: "it is too far into the pipe for ffmpeg; give its path".into(),
-        });
-    };
-    let request = Request {
-        program: program.clone(),
-        name: name.to_owned(),
-        what,
-        input: Vec::new(),
-        kinds: BOTH.to_vec(),
-        keep_times: false,
-        is_remote: false,
-        can_rewind: false,
-    };
-    let ffmpeg = Ffmpeg::open_piped(request, Input::pipe(name.to_owned(), pipe))?;
-    Ok(Box::new(Lookahead::new(Box::new(ffmpeg), true, name)?))
+        Err(_) => Err(error),
+    }
+}
+
+/// Has `ffmpeg` read and decode a source, whatever it is.
+fn decode(request: &Request, name: &str) -> Result<Box<dyn Demuxer>, MediaError> {
+    let decoded = Still::wrap(ffmpeg::open(request)?)?;
+    Ok(Box::new(Lookahead::new(decoded, true, name)?))
 }
 
 /// A reader that is built in.
@@ -217,6 +243,7 @@ fn open_built_in(format: Format, input: &mut Input) -> Result<Option<BuiltIn>, M
         Format::AnnexB => Box::new(AnnexB::open(take())?),
         Format::Adts => Box::new(Adts::open(take())?),
         Format::Y4m => Box::new(Y4m::open(take())?),
+        Format::WebP => Still::wrap(Box::new(WebP::open(take())?))?,
         Format::Foreign(_) | Format::NotMedia(_) | Format::Empty | Format::Unknown => return Ok(None),
     };
     Ok(Some(BuiltIn { demuxer, is_turned: false }))
@@ -225,7 +252,7 @@ fn open_built_in(format: Format, input: &mut Input) -> Result<Option<BuiltIn>, M
 /// Tells the format, waiting in a pipe for no more bytes than that needs.
 fn recognise(input: &mut Input) -> Result<Format, MediaError> {
     match sniff::format(input.peek(12)?) {
-        found @ (Format::Mp4 | Format::Matroska | Format::Ivf | Format::Wav | Format::Ogg) => Ok(found),
+        found @ (Format::Mp4 | Format::Matroska | Format::Ivf | Format::Wav | Format::Ogg | Format::WebP) => Ok(found),
         _ => Ok(sniff::format(input.peek(sniff::BYTES)?)),
     }
 }
@@ -233,8 +260,17 @@ fn recognise(input: &mut Input) -> Result<Format, MediaError> {
 /// What to say of a format that no reader here takes but `ffmpeg` may; an error if it surely does not.
 fn refuse(input: &mut Input, format: Format) -> Result<String, MediaError> {
     match format {
-        Format::Empty => Err(input.invalid(format!("it is empty; {EXPECTED}"))),
-        Format::NotMedia(what) => Err(input.invalid(format!("it is {what}; {EXPECTED}"))),
+        Format::Empty => Err(MediaError::Unplayable {
+            source_name: input.name().to_owned(),
+            reason: format!("it is empty; {EXPECTED}"),
+            hint: "whatever was to write it has written nothing: see why, or get the file again".into(),
+        }),
+        Format::NotMedia(what) => Err(MediaError::Unplayable {
+            source_name: input.name().to_owned(),
+            reason: format!("it is {what}; {EXPECTED}"),
+            hint: if what.ends_with("archive") { "unpack it, and name the film in it" } else { "name a media file" }
+                .into(),
+        }),
         Format::Foreign(what) => Ok(format!("{what}, the container of {},", input.name())),
         _ => {
             let head: Vec<String> = input.peek(8)?.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -243,10 +279,10 @@ fn refuse(input: &mut Input, format: Format) -> Result<String, MediaError> {
     }
 }
 
-/// The request to `ffmpeg`, an error if it is switched off. `what` is what needs it.
-fn request(source: &Source, options: &Options, what: &str, kinds: Vec<MediaKind>) -> Result<Request, MediaError> {
+/// The request to `ffmpeg` for both kinds of streams, an error if it is switched off. `what` is what needs it.
+fn request(source: &Source, options: &Options, what: &str) -> Result<Request, MediaError> {
     let program = options.ffmpeg.clone().ok_or_else(|| missing(what.to_owned()))?;
-    Ok(Request::for_source(program, source, what.to_owned(), kinds))
+    Ok(Request::for_source(program, source, what.to_owned(), BOTH.to_vec()))
 }
 
 fn missing(what: String) -> MediaError {

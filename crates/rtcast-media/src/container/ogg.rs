@@ -10,6 +10,7 @@ use super::input::Input;
 use super::opus;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 /// A packet is spread over pages; more than this is not believed.
 const LONGEST_PACKET: usize = 1 << 20;
@@ -300,6 +301,7 @@ fn describe(head: &[u8]) -> (Option<StreamInfo>, i64) {
         channels: 0,
         reordered: false,
         sdp_fmtp_line: None,
+        picture: PictureProperties::default(),
     };
     if head.starts_with(b"OpusHead") {
         let mut fields = Fields::new(head);

@@ -23,6 +23,8 @@ pub(crate) enum Format {
     Y4m,
     /// H.264 in the byte stream format.
     AnnexB,
+    /// WebP, still or moving.
+    WebP,
     /// A container that is known but not read here.
     Foreign(&'static str),
     /// Something without sound or pictures that move.
@@ -41,6 +43,9 @@ pub(crate) fn format(head: &[u8]) -> Format {
     if head.is_empty() {
         return Format::Empty;
     }
+    if head.get(4..8) == Some(b"ftyp") && is_still_brand(head.get(8..12).unwrap_or_default()) {
+        return Format::Foreign("HEIF (heic, avif)");
+    }
     if let Some(kind) = head.get(4..8)
         && is_box(head, kind)
     {
@@ -52,6 +57,7 @@ pub(crate) fn format(head: &[u8]) -> Format {
         () if at(0, b"DKIF") => Format::Ivf,
         () if (at(0, b"RIFF") || at(0, b"RF64") || at(0, b"BW64")) && at(8, b"WAVE") => Format::Wav,
         () if at(0, b"OggS") => Format::Ogg,
+        () if at(0, b"RIFF") && at(8, b"WEBP") => Format::WebP,
         () if at(0, b"YUV4MPEG2 ") => Format::Y4m,
         () if is_transport_stream(head) => Format::Foreign("MPEG-TS"),
         () if at(0, &[0, 0, 1, 0xba]) => Format::Foreign("MPEG-PS"),
@@ -64,6 +70,11 @@ pub(crate) fn format(head: &[u8]) -> Format {
         () if at(0, b"fLaC") => Format::Foreign("FLAC"),
         () if at(0, &[0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11]) => Format::Foreign("ASF (wmv, wma)"),
         () if at(0, b"GIF8") => Format::Foreign("GIF"),
+        () if at(0, &[0x89, b'P', b'N', b'G']) => Format::Foreign("PNG"),
+        // A picture, or many of them behind one another.
+        () if at(0, &[0xff, 0xd8, 0xff]) => Format::Foreign("JPEG"),
+        () if at(0, b"BM") && at(6, &[0; 4]) => Format::Foreign("BMP"),
+        () if at(0, b"II*\0") || at(0, b"MM\0*") => Format::Foreign("TIFF"),
         () if at(0, b"FORM") && (at(8, b"AIFF") || at(8, b"AIFC")) => Format::Foreign("AIFF"),
         () if at(0, b".RMF") => Format::Foreign("RealMedia"),
         () if at(0, b"caff") => Format::Foreign("CAF"),
@@ -81,12 +92,14 @@ pub(crate) fn format(head: &[u8]) -> Format {
         () if at(257, b"ustar") => Format::NotMedia("a tar archive"),
         () if at(0, b"%PDF") => Format::NotMedia("a PDF document"),
         () if at(0, b"\x7fELF") => Format::NotMedia("a program"),
-        () if at(0, &[0x89, b'P', b'N', b'G']) => Format::NotMedia("a PNG picture"),
-        () if at(0, &[0xff, 0xd8, 0xff]) => Format::NotMedia("a JPEG picture"),
-        () if at(0, b"RIFF") && at(8, b"WEBP") => Format::NotMedia("a WebP picture"),
         () if is_text(head) => Format::NotMedia("text"),
         () => Format::Unknown,
     }
+}
+
+/// ISO/IEC 23008-12 §10.2, and the AV1 Image File Format §6: pictures that do not move. `avis` and `msf1` do.
+fn is_still_brand(brand: &[u8]) -> bool {
+    matches!(brand, b"mif1" | b"heic" | b"heix" | b"heim" | b"heis" | b"avif")
 }
 
 /// The boxes with which an mp4 or a QuickTime file may begin.
@@ -158,6 +171,8 @@ mod tests {
         assert_eq!(format(b"DKIF\0\0 \0VP80"), Format::Ivf);
         assert_eq!(format(b"PK\x03\x04...."), Format::NotMedia("a zip archive"));
         assert_eq!(format("grüße".as_bytes()), Format::NotMedia("text"));
+        assert_eq!(format(b"\0\0\0\x20ftypavif"), Format::Foreign("HEIF (heic, avif)"));
+        assert_eq!(format(b"\0\0\0\x20ftypavis"), Format::Mp4);
         assert_eq!(format(&[1, 2, 3]), Format::Unknown);
         let mut stream = vec![0; 600];
         for start in [0, 188, 376, 564] {

@@ -8,6 +8,7 @@ use super::input::Input;
 use super::pcm::{self, PcmFormat};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 /// Packets in a second: each has 20 ms.
 const PACKETS_PER_SECOND: u32 = 50;
@@ -112,6 +113,7 @@ impl Wav {
             channels: format.channels,
             reordered: false,
             sdp_fmtp_line: None,
+            picture: PictureProperties::default(),
         };
         Self { input, streams: [stream], duration, format: pcm, frame_bytes, start, end, frames: 0 }
     }

@@ -6,6 +6,7 @@ use rtcast_peer::{MediaKind, MediaTime};
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::{FieldOrder, PictureProperties, ratio};
 
 /// The longest line that is believed.
 const LONGEST_LINE: usize = 1_024;
@@ -28,6 +29,7 @@ impl Y4m {
             return Err(input.invalid("its first line does not end"));
         };
         let (mut width, mut height, mut rate, mut scale, mut colour) = (0u32, 0u32, 25u32, 1u32, "420");
+        let mut picture = PictureProperties { bit_depth: 8, ..PictureProperties::default() };
         for word in line.split(' ').skip(1) {
             let (letter, value) = word.split_at_checked(1).unwrap_or_default();
             match letter {
@@ -39,6 +41,24 @@ impl Y4m {
                     (rate, scale) = parts.unwrap_or((0, 0));
                 }
                 "C" => colour = value,
+                "A" => {
+                    let parts = value.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                    picture.sample_aspect_ratio = parts.and_then(|(width, height)| ratio(width, height));
+                }
+                "I" => {
+                    picture.field_order = match value {
+                        "p" => FieldOrder::Progressive,
+                        "t" => FieldOrder::TopFirst,
+                        "b" => FieldOrder::BottomFirst,
+                        "m" => FieldOrder::Interlaced,
+                        _ => FieldOrder::Unknown,
+                    }
+                }
+                "X" => match value {
+                    "COLORRANGE=FULL" => picture.colour.full_range = Some(true),
+                    "COLORRANGE=LIMITED" => picture.colour.full_range = Some(false),
+                    _ => {}
+                },
                 _ => {}
             }
         }
@@ -65,6 +85,7 @@ impl Y4m {
             channels: 0,
             reordered: false,
             sdp_fmtp_line: None,
+            picture,
         };
         let start = input.position();
         Ok(Self { input, streams: [stream], rate, scale, picture_bytes, start, frames: 0 })

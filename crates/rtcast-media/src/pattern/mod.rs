@@ -14,6 +14,7 @@ use rtcast_peer::{MediaKind, MediaTime};
 
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 /// The Y, U and V of the flat block: pure green in the studio range of ITU-R BT.601.
 pub const GREEN: [u8; 3] = [145, 54, 34];
@@ -227,6 +228,7 @@ fn streams(options: &PatternOptions) -> [StreamInfo; 2] {
         channels: 0,
         reordered: false,
         sdp_fmtp_line: None,
+        picture: PictureProperties::default(),
     };
     let audio = StreamInfo {
         kind: MediaKind::Audio,

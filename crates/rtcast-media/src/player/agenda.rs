@@ -54,6 +54,11 @@ impl Agenda {
         Some((time, task))
     }
 
+    /// How many tasks wait.
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.tasks.len() >= TASKS || self.bytes >= BYTES
     }

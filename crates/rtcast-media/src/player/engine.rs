@@ -23,6 +23,8 @@ use crate::plan::{Action, Plan, StreamPlan};
 const READ_AHEAD: MediaTime = MediaTime::from_micros(600_000);
 /// How far one stream may be read ahead because another has nothing: badly interleaved files, sound that ends early.
 const READ_AHEAD_AT_MOST: MediaTime = MediaTime::from_micros(10_000_000);
+/// As long as no more tasks wait than these, the limit above does not count.
+const FEW_TASKS: usize = 64;
 /// Sound is decoded and encoded so long before it is due.
 const AUDIO_LEAD: MediaTime = MediaTime::from_micros(100_000);
 /// A source that is later than this (a slow pipe, a machine that slept) sets the clock back instead of catching up.
@@ -33,6 +35,8 @@ const LIVE_AHEAD: MediaTime = MediaTime::from_micros(400_000);
 const LIVE_AHEAD_LEFT: MediaTime = MediaTime::from_micros(100_000);
 /// So many packets in a row that cannot be decoded end the source.
 const FAILURES: u32 = 300;
+/// What is sent before a pass and not to be shown lies this far before it.
+const SQUEEZED: MediaTime = MediaTime::from_micros(30_000);
 /// Two frames of a track are at least one tick of the video clock apart.
 const TICK: MediaTime = MediaTime::from_ticks(1, 90_000);
 
@@ -128,6 +132,7 @@ impl Engine {
         let pictures = broadcasts.clone();
         let audio = plan.audio.as_ref().map(|plan| AudioLane::new(plan, streams, &mut broadcasts)).transpose()?;
         let sound = broadcasts[pictures.len()..].to_vec();
+        let timeline = Timeline::new(demuxer.duration());
         let engine = Self {
             demand: Demand::new(&broadcasts),
             demuxer: Some(demuxer),
@@ -138,7 +143,7 @@ impl Engine {
             broadcasts,
             video,
             audio,
-            timeline: Timeline::default(),
+            timeline,
             agenda: Agenda::default(),
             failures,
             source_ended: false,
@@ -171,7 +176,7 @@ impl Engine {
         let clock = Arc::clone(&self.control.clock);
         while !self.is_stopped() {
             if let Ok(error) = self.failures.try_recv() {
-                return Err(error);
+                self.give_up_encoding(error)?;
             }
             if !self.settings.live && !self.demand.is_any_wanted() {
                 clock.pause(Instant::now());
@@ -203,8 +208,10 @@ impl Engine {
         if self.source_ended || self.agenda.is_full() {
             return false;
         }
+        // A picture that is due in a minute keeps nobody from reading the sound until then.
         self.read_times().any(|read| read.since(position) < READ_AHEAD)
-            && self.read_times().all(|read| read.since(position) < READ_AHEAD_AT_MOST)
+            && (self.agenda.len() < FEW_TASKS
+                || self.read_times().all(|read| read.since(position) < READ_AHEAD_AT_MOST))
     }
 
     /// How far each stream has been read.
@@ -273,8 +280,11 @@ impl Engine {
     fn add_rewind_tasks(&mut self) -> MediaTime {
         let mut last = self.timeline.pass_start();
         if let Some(lane) = &self.video {
-            last = last.max(lane.last_decode);
-            self.agenda.add(lane.last_decode, Task::RewindVideo);
+            last = last.max(lane.progress.last_task).max(lane.last_decode);
+            // Without a transcoder there is nothing to rewind, and no decode whose time would have moved.
+            if lane.transcoder.is_some() {
+                self.agenda.add(lane.last_decode, Task::RewindVideo);
+            }
         }
         if let Some(lane) = &self.audio {
             last = last.max(lane.progress.last_task);
@@ -312,7 +322,11 @@ impl Engine {
                     && let Some(transcoder) = &mut lane.transcoder
                 {
                     let wanted = lane.encoded.iter().any(|index| self.demand.is_wanted(*index));
-                    transcoder.push(packet, wanted, time.offset(lane.lead))?;
+                    if let Err(error) = transcoder.push(packet, wanted, time.offset(lane.lead)) {
+                        // What a thread says for itself tells more than that it has ended.
+                        let error = self.failures.try_recv().unwrap_or(error);
+                        self.give_up_encoding(error)?;
+                    }
                 }
             }
             Task::DecodeAudio(packet) => return self.encode_audio(|transcoder| transcoder.push(&packet)),
@@ -329,6 +343,21 @@ impl Engine {
             }
             // It is taken by `play`.
             Task::Ended => {}
+        }
+        Ok(())
+    }
+
+    /// Goes on without re-encoded pictures, which have come to an end; an error if nothing else is left to send.
+    fn give_up_encoding(&mut self, error: MediaError) -> Result<(), MediaError> {
+        let Some(lane) = &mut self.video else { return Err(error) };
+        let Some(transcoder) = lane.transcoder.take().filter(|_| lane.copy.is_some() || self.audio.is_some()) else {
+            return Err(error);
+        };
+        // Its threads may still be at work on what they have; they end with it.
+        drop(transcoder);
+        tracing::error!(%error, "its pictures can no longer be re-encoded: those who need that go without");
+        for index in lane.encoded.drain(..) {
+            self.broadcasts[index].close();
         }
         Ok(())
     }
@@ -394,7 +423,8 @@ impl VideoLane {
         // What is decoded but not shown may lie long before the start; it must not be taken for late.
         let decode = packet.dts.max(pass_start);
         if let Some(copy) = &mut self.copy {
-            agenda.add(self.progress.task(decode), Task::Send(copy.broadcast, copy.frame(&packet)));
+            let frame = copy.frame(&packet, pass_start);
+            agenda.add(self.progress.task(decode), Task::Send(copy.broadcast, frame));
         }
         self.progress.read = decode;
         if self.transcoder.is_some() {
@@ -419,7 +449,7 @@ impl AudioLane {
         let time = packet.pts.max(pass_start);
         self.progress.read = time;
         if let Some(copy) = self.copy.as_mut().filter(|_| !packet.discard) {
-            agenda.add(self.progress.task(time), Task::Send(copy.broadcast, copy.frame(&packet)));
+            agenda.add(self.progress.task(time), Task::Send(copy.broadcast, copy.frame(&packet, pass_start)));
         }
         if self.encode.is_some() {
             agenda.add(self.progress.task(time.since(AUDIO_LEAD)), Task::DecodeAudio(packet));
@@ -442,8 +472,15 @@ impl Progress {
 
 impl Copy {
     /// The packet as a frame of its track, whose timestamps do not run backwards even where the source's do.
-    fn frame(&mut self, packet: &Packet) -> EncodedFrame {
+    ///
+    /// What a pass begins with though it is not to be shown (the pictures from the keyframe to an edit list's start)
+    /// is decoded by the receiver all the same: it is squeezed to just before the pass, so that nobody waits for it.
+    fn frame(&mut self, packet: &Packet, pass_start: MediaTime) -> EncodedFrame {
         let timestamp = match self.last {
+            _ if packet.discard => {
+                let earliest = pass_start.since(SQUEEZED);
+                self.last.map_or(earliest, |last| last.offset(TICK).max(earliest))
+            }
             Some(last) if !self.reordered => packet.pts.max(last.offset(TICK)),
             _ => packet.pts,
         };

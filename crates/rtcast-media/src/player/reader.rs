@@ -65,6 +65,7 @@ impl Reader {
     fn run(&mut self) -> Option<MediaError> {
         let mut failed = 0;
         let mut has_presented = false;
+        let mut is_told = false;
         loop {
             match self.demuxer.next_packet() {
                 Ok(Some(packet)) => {
@@ -93,10 +94,21 @@ impl Reader {
                 },
                 Err(error) => {
                     failed += 1;
-                    if !error.is_recoverable() || failed >= FAILURES {
+                    if error.is_recoverable() && failed < FAILURES {
+                        tracing::warn!(%error, "a packet cannot be read");
+                        continue;
+                    }
+                    // What comes before the damage can be read again; a pass that has nothing before it is the end.
+                    if !self.settings.looping || !has_presented || !matches!(self.demuxer.rewind(), Ok(true)) {
                         return Some(error);
                     }
-                    tracing::warn!(%error, "a packet cannot be read");
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%error, "the rest of the source cannot be read: it begins anew at each pass");
+                    }
+                    (failed, has_presented) = (0, false);
+                    if !self.send(Read::Rewound) {
+                        return None;
+                    }
                 }
             }
         }

@@ -14,9 +14,12 @@ const LONGEST_DURATION: MediaTime = JUMP_AHEAD;
 const SHORTEST_PASS: MediaTime = MediaTime::from_micros(100_000);
 
 /// A packet that lies this much after or before the one ahead of it in its stream is taken for damaged or for a new
-/// beginning, and follows at once.
+/// beginning, and follows at once. It is none if another stream has come as far meanwhile (a slide that stands for
+/// minutes while somebody talks), or if the source says that it is so long.
 const JUMP_AHEAD: MediaTime = MediaTime::from_micros(60_000_000);
 const JUMP_BACK: MediaTime = MediaTime::from_micros(-2_000_000);
+/// Streams that are this near to each other go together.
+const TOGETHER: MediaTime = MediaTime::from_micros(10_000_000);
 
 /// Moves each pass of the source behind the one before, pictures and sound by the same amount: the length of the
 /// longest stream.
@@ -28,6 +31,8 @@ pub(super) struct Timeline {
     offset: MediaTime,
     /// Where the last thing presented in this pass ends, moved.
     end: MediaTime,
+    /// How long the source says that a pass takes.
+    duration: Option<MediaTime>,
     streams: BTreeMap<usize, Stream>,
 }
 
@@ -41,6 +46,11 @@ struct Stream {
 }
 
 impl Timeline {
+    /// A line for a source that says that it is so long.
+    pub(super) fn new(duration: Option<MediaTime>) -> Self {
+        Self { duration, ..Self::default() }
+    }
+
     /// Moves a packet to its place.
     pub(super) fn place(&mut self, packet: &mut Packet) {
         if !packet.discard && self.start.is_none() {
@@ -48,10 +58,15 @@ impl Timeline {
         }
         let shift = self.offset.since(self.start.unwrap_or_default());
         let duration = if packet.duration > MediaTime::ZERO { packet.duration } else { UNKNOWN_DURATION };
+        let others = self.streams.iter().filter(|(index, _)| **index != packet.stream);
+        let others_end = others.filter_map(|(_, stream)| stream.last).map(|(last, _)| last).max();
         let stream = self.streams.entry(packet.stream).or_default();
         if let Some((last, duration)) = stream.last {
-            let step = packet.dts.offset(shift).offset(stream.correction).since(last);
-            if step > JUMP_AHEAD || step < JUMP_BACK {
+            let moved = packet.dts.offset(shift).offset(stream.correction);
+            let step = moved.since(last);
+            let is_expected = others_end.is_some_and(|end| moved.since(end) < TOGETHER)
+                || self.duration.is_some_and(|duration| moved.since(self.offset) <= duration);
+            if (step > JUMP_AHEAD && !is_expected) || step < JUMP_BACK {
                 tracing::warn!(stream = packet.stream, seconds = step.as_secs_f64(), "times jump in the source");
                 stream.correction = stream.correction.since(step).offset(duration);
             }
@@ -131,6 +146,34 @@ mod tests {
             timeline.place(&mut packet(1, 0, 1_025, false));
             timeline.next_pass();
         }
+    }
+
+    #[test]
+    fn a_slide_may_stand_for_minutes() {
+        // While the sound goes on.
+        let mut timeline = Timeline::default();
+        let place = |timeline: &mut Timeline, stream, pts| {
+            let mut packet = packet(stream, pts, 40, false);
+            timeline.place(&mut packet);
+            packet.pts.as_nanos() / 1_000_000
+        };
+        assert_eq!(place(&mut timeline, 0, 0), 0);
+        for second in 0..=70 {
+            assert_eq!(place(&mut timeline, 1, second * 1_000), second * 1_000);
+        }
+        assert_eq!(place(&mut timeline, 0, 70_000), 70_000);
+        assert_eq!(place(&mut timeline, 1, 71_000), 71_000);
+        // Without sound, if the source says that it is so long; and again in the next pass.
+        let mut timeline = Timeline::new(Some(MediaTime::from_micros(210_000_000)));
+        for pass in 0..2 {
+            let start = pass * 140_040;
+            for slide in [0, 70_000, 140_000] {
+                assert_eq!(place(&mut timeline, 0, slide), start + slide);
+            }
+            timeline.next_pass();
+        }
+        assert_eq!(place(&mut timeline, 0, 0), 280_080);
+        assert_eq!(place(&mut timeline, 0, 400_000), 280_120, "this is beyond its end");
     }
 
     #[test]

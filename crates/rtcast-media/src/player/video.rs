@@ -13,7 +13,7 @@ use rtcast_peer::{Bitrate, Broadcast, MediaTime};
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use crate::codec::{VideoEncoderSettings, video_decoder, video_encoder};
+use crate::codec::{LastingDecoder, VideoDecoder, VideoEncoderSettings, video_encoder};
 use crate::error::MediaError;
 use crate::packet::{Packet, SourceCodec, StreamInfo};
 use crate::plan::encoded_size;
@@ -38,6 +38,8 @@ pub(super) struct VideoTranscoder {
     /// The packets since the last keyframe; empty if there were too many.
     group: Vec<Packet>,
     group_bytes: usize,
+    /// The group has begun, and nothing of it is to be shown so far: the way to an edit list's start.
+    pre_roll: bool,
     active: bool,
     /// Packets are left out until the next keyframe.
     skipping: bool,
@@ -85,7 +87,7 @@ impl VideoTranscoder {
                 let _ = decoder.surroundings.failures.send(error);
             }
         })?;
-        Ok(Self { jobs, decoder, group: Vec::new(), group_bytes: 0, active: false, skipping: true })
+        Ok(Self { jobs, decoder, group: Vec::new(), group_bytes: 0, pre_roll: false, active: false, skipping: true })
     }
 
     /// How long before its decoding time a packet is to be pushed, so that reordering and decoding are done in time.
@@ -103,7 +105,11 @@ impl VideoTranscoder {
         if packet.keyframe {
             self.group.clear();
             self.group_bytes = 0;
+            self.pre_roll = true;
         }
+        let ends_pre_roll = self.pre_roll && !packet.discard;
+        self.pre_roll &= packet.discard;
+        let begins_with_pre_roll = ends_pre_roll && !packet.keyframe;
         self.group_bytes += packet.data.len();
         if self.group.len() >= GROUP_PACKETS || self.group_bytes > GROUP_BYTES {
             self.group = Vec::new();
@@ -112,8 +118,10 @@ impl VideoTranscoder {
         }
         match (wanted, self.active) {
             (false, _) => self.active = false,
-            (true, false) => self.restart(position),
-            (true, true) => {
+            // It may be long, and all of it is due at once; it goes to the decoder whole, with the first that is shown.
+            (true, _) if self.pre_roll => {}
+            (true, active) if !active || begins_with_pre_roll => self.restart(position),
+            (true, _) => {
                 self.skipping &= !packet.keyframe;
                 if !self.skipping && self.jobs.try_send(Job::Packet(packet)).is_err() {
                     tracing::debug!("the video decoder is too slow: skipping to the next keyframe");
@@ -128,6 +136,7 @@ impl VideoTranscoder {
     pub(super) fn flush(&mut self) {
         self.group.clear();
         self.group_bytes = 0;
+        self.pre_roll = false;
         if self.active && !self.skipping && self.jobs.try_send(Job::Flush).is_err() {
             self.skipping = true;
         }
@@ -147,7 +156,7 @@ impl VideoTranscoder {
                 self.skipping = self.group.is_empty();
             }
             // The decoder still works on what was wanted before; the next packet tries again.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.active = false,
         }
     }
 }
@@ -163,11 +172,11 @@ struct Decoder {
 
 impl Decoder {
     fn run(&mut self, queue: &Receiver<Job>) -> Result<(), MediaError> {
-        let mut decoder = video_decoder(&self.stream)?;
+        let mut decoder = LastingDecoder::new(&self.stream)?;
         for job in queue {
             let packets = match job {
                 Job::Restart(packets, show_from) => {
-                    decoder = video_decoder(&self.stream)?;
+                    decoder.restart()?;
                     self.show_from = show_from;
                     packets
                 }

@@ -1,10 +1,12 @@
 //! The containers' readers, held against ffprobe and ffmpeg.
 
 mod damage;
+mod fallback;
 mod ffmpeg;
 mod formats;
 mod media;
 mod pipes;
+mod properties;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const PICTURES: &str = "-f lavfi -i testsrc2=size=320x180:rate=30:duration=3";
+const SMALL: &str = "-f lavfi -i testsrc2=size=160x120:rate=10:duration=1";
 const TONE: &str = "-f lavfi -i sine=frequency=440:sample_rate=44100:duration=3";
 const H264: &str = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 30";
 const VP8: &str = "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 500k -g 30";
@@ -56,6 +57,30 @@ fn recipe(name: &str) -> String {
         "high.ts" => "-i @high.mp4 -c copy".into(),
         "high-10.mp4" => format!("{PICTURES} -c:v libx264 -preset veryfast -pix_fmt yuv420p10le"),
         "surround.mp4" => format!("{PICTURES} {TONE} {H264} -c:a aac -ac 6"),
+        "pictures.mjpeg" => format!("{SMALL} -c:v mjpeg -f mjpeg"),
+        "moving.apng" => format!("{SMALL} -f apng"),
+        "moving.webp" => format!("{SMALL} -c:v libwebp_anim"),
+        "moving.avif" => format!("{SMALL} {AV1} -pix_fmt yuv420p"),
+        "half.y4m" => format!("{SMALL} -pix_fmt yuv422p"),
+        "ten-bits.y4m" => format!("{SMALL} -pix_fmt yuv420p10le -strict -1"),
+        "still.png" | "still.gif" => format!("{SMALL} -frames:v 1"),
+        "still.jpg" => format!("{SMALL} -frames:v 1 -pix_fmt yuvj420p"),
+        "still.webp" => format!("{SMALL} -frames:v 1 -c:v libwebp"),
+        "red.webp" => "-f lavfi -i color=0xc83232:size=64x48 -frames:v 1 -c:v libwebp -lossless 1".into(),
+        "no-keyframe.ts" => "-i @high.mp4 -c copy -bsf:v h264_mp4toannexb,filter_units=remove_types=5|7|8".into(),
+        "tagged.mp4" => "-f lavfi -i testsrc2=size=720x576:rate=25:duration=0.4 -vf setsar=64/45,format=yuvj420p \
+             -c:v libx264 -preset ultrafast -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range pc"
+            .into(),
+        "tagged.mkv" => "-i @tagged.mp4 -c copy".into(),
+        "tagged.h264" => "-i @tagged.mp4 -c copy".into(),
+        "tagged.y4m" => "-i @tagged.mp4 -vf setfield=tff,format=yuv420p -frames:v 2".into(),
+        "tagged.vp9.ivf" | "tagged.av1.ivf" => {
+            let codec = if name.contains("vp9") { VP9 } else { AV1 };
+            format!(
+                "-f lavfi -i testsrc2=size=320x180:rate=25:duration=0.4 {codec} -pix_fmt yuv420p \
+                 -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv"
+            )
+        }
         other => panic!("no recipe for {other}"),
     }
 }

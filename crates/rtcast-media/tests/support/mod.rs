@@ -7,7 +7,7 @@ use std::process::Command;
 use bytes::Bytes;
 use rtcast_media::pattern::{PatternOptions, TestPattern};
 use rtcast_media::raw::VideoFrame;
-use rtcast_media::{Packet, SourceCodec, StreamInfo};
+use rtcast_media::{Packet, PictureProperties, SourceCodec, StreamInfo};
 use rtcast_peer::{EncodedFrame, MediaKind, MediaTime};
 
 /// Pictures of the test pattern.
@@ -47,6 +47,7 @@ pub(crate) fn video_stream(codec: SourceCodec) -> StreamInfo {
         channels: 0,
         reordered: false,
         sdp_fmtp_line: None,
+        picture: PictureProperties::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::frame::{EncodedFrame, PacketizedFrame};
 
 pub mod av1;
 mod bits;
+mod colour;
 pub mod h264;
 mod sound;
 pub mod vp8;
@@ -21,6 +22,8 @@ pub mod vp9;
 
 #[cfg(test)]
 mod tests;
+
+pub use colour::ColourDescription;
 
 /// The longest frame that is packetised, in bytes.
 pub const MAX_FRAME_LENGTH: usize = 64 << 20;

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::bits::BitReader;
-use super::{Depacketized, PayloadError, equal_length};
+use super::{ColourDescription, Depacketized, PayloadError, equal_length};
 use crate::codec::Codec;
 use crate::frame::PacketizedFrame;
 
@@ -33,21 +33,49 @@ pub fn is_keyframe(data: &[u8]) -> bool {
 /// Width and height of a keyframe in pixels; `None` for other frames.
 pub fn keyframe_size(data: &[u8]) -> Option<(u32, u32)> {
     let (profile, mut reader) = uncompressed_header(data)?;
-    // VP9 bitstream §6.2.2, color_config.
-    if profile >= 2 {
-        reader.flag()?; // ten_or_twelve_bit
-    }
+    color_config(profile, &mut reader)?;
+    // VP9 bitstream §6.2.3, frame_size.
+    Some((reader.bits(16)? + 1, reader.bits(16)? + 1))
+}
+
+/// The bits of a sample (8, 10 or 12) and the colours that a keyframe tells; `None` for other frames.
+pub fn keyframe_colour(data: &[u8]) -> Option<(u8, ColourDescription)> {
+    let (profile, mut reader) = uncompressed_header(data)?;
+    color_config(profile, &mut reader)
+}
+
+/// VP9 bitstream §6.2.2 and §7.2.2.
+fn color_config(profile: u32, reader: &mut BitReader<'_>) -> Option<(u8, ColourDescription)> {
+    let bit_depth = match profile {
+        0 | 1 => 8,
+        _ => [10, 12][usize::from(reader.flag()?)],
+    };
     const SRGB: u32 = 7;
-    if reader.bits(3)? != SRGB {
-        reader.flag()?; // color_range
+    let space = reader.bits(3)?;
+    let full_range = if space == SRGB {
+        if matches!(profile, 1 | 3) {
+            reader.flag()?; // reserved_zero
+        }
+        true
+    } else {
+        let full_range = reader.flag()?;
         if matches!(profile, 1 | 3) {
             reader.skip(3)?; // subsampling_x, subsampling_y, reserved_zero
         }
-    } else if matches!(profile, 1 | 3) {
-        reader.flag()?; // reserved_zero
-    }
-    // VP9 bitstream §6.2.3, frame_size.
-    Some((reader.bits(16)? + 1, reader.bits(16)? + 1))
+        full_range
+    };
+    // Table of color_space, in the code points of H.273.
+    let (primaries, transfer, matrix) = match space {
+        1 => (5, 6, 5),
+        2 => (1, 1, 1),
+        3 => (6, 6, 6),
+        4 => (7, 7, 7),
+        // Ten and twelve bits of BT.2020; the header does not tell PQ from the standard's own curve.
+        5 => (9, ColourDescription::UNSPECIFIED, 9),
+        SRGB => (1, 13, 0),
+        _ => (ColourDescription::UNSPECIFIED, ColourDescription::UNSPECIFIED, ColourDescription::UNSPECIFIED),
+    };
+    Some((bit_depth, ColourDescription { primaries, transfer, matrix, full_range: Some(full_range) }))
 }
 
 /// The profile of a keyframe and a reader behind its sync code.

@@ -3,21 +3,25 @@
 //!
 //! One process decodes both streams into Matroska, which the reader here takes apart, timestamps included.
 
+mod decoder;
+mod hints;
 mod messages;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rtcast_peer::{MediaKind, MediaTime};
 
+pub(crate) use self::decoder::FfmpegDecoder;
 use self::messages::Messages;
 use super::Source;
 use super::input::Input;
 use super::matroska::Matroska;
+use super::merged::Merged;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
 
@@ -34,6 +38,7 @@ const ENDING: Duration = Duration::from_secs(2);
 const REMOTE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the program is to read, and what of it.
+#[derive(Clone)]
 pub(super) struct Request {
     /// The program's path or name.
     pub(super) program: PathBuf,
@@ -88,6 +93,62 @@ impl Request {
             }
         };
         Self { program, name: source.to_string(), what, input, kinds, keep_times: false, is_remote, can_rewind }
+    }
+}
+
+/// Starts the program on a source that it opens itself, in whatever way works: both kinds of streams at once, or each
+/// by a program of its own, for a stream without a single keyframe holds up the other.
+pub(super) fn open(request: &Request) -> Result<Box<dyn Demuxer>, MediaError> {
+    let refusal = match Ffmpeg::open(request.clone()) {
+        Ok(ffmpeg) => return Ok(Box::new(ffmpeg)),
+        // Nothing that another way would change.
+        Err(error @ (MediaError::Unsupported { .. } | MediaError::Io { .. })) => return Err(error),
+        Err(error) => error,
+    };
+    if is_out_of_reach(&refusal) || request.kinds.len() < 2 {
+        return Err(refusal);
+    }
+    let alone = |kind: MediaKind| {
+        let keep_times = request.can_rewind;
+        Ffmpeg::open(Request { kinds: vec![kind], keep_times, ..request.clone() })
+    };
+    match (alone(MediaKind::Audio), alone(MediaKind::Video)) {
+        (Ok(sound), Ok(pictures)) => Ok(Box::new(Merged::new(Box::new(pictures), Box::new(sound)))),
+        (Ok(sound), Err(error)) => {
+            tracing::warn!(%error, "its pictures cannot be decoded; its sound is played alone");
+            Ok(Box::new(sound))
+        }
+        (Err(error), Ok(pictures)) => {
+            tracing::warn!(%error, "its sound cannot be decoded; its pictures are played alone");
+            Ok(Box::new(pictures))
+        }
+        (Err(_), Err(_)) => Err(refusal),
+    }
+}
+
+/// Whether the source itself could not be reached, so that another way of reading it changes nothing.
+pub(super) fn is_out_of_reach(error: &MediaError) -> bool {
+    matches!(error, MediaError::Unplayable { reason, .. } if hints::is_out_of_reach(reason))
+}
+
+/// The bytes of what stands at an address, from front to back, as the program fetches them.
+pub(super) fn fetch(request: &Request) -> Result<Box<dyn io::Read + Send>, MediaError> {
+    let mut command = Command::new(&request.program);
+    command.args(["-hide_banner", "-nostats", "-loglevel", "level+info", "-nostdin", "-f", "data"]);
+    command.args(&request.input).args(["-map", "0", "-c", "copy", "-f", "data", "pipe:1"]);
+    let (process, stdout) = Process::spawn(command, request, None)?;
+    Ok(Box::new(Fetched { stdout: Box::new(stdout), _process: process }))
+}
+
+/// What the program fetches; it is ended when this is dropped.
+struct Fetched {
+    stdout: Box<dyn io::Read + Send>,
+    _process: Process,
+}
+
+impl io::Read for Fetched {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.stdout.read(out)
     }
 }
 
@@ -195,7 +256,44 @@ impl Process {
             };
         }
         command.args(["-flush_packets", "1", "-f", "matroska", "pipe:1"]);
+        Self::spawn(command, request, feed)
+    }
+
+    /// Runs a command whose output is wanted.
+    fn spawn(
+        mut command: Command,
+        request: &Request,
+        feed: Option<Input>,
+    ) -> Result<(Self, impl io::Read + Send + use<>), MediaError> {
         command.stdin(if feed.is_some() { Stdio::piped() } else { Stdio::null() });
+        let (process, stdin, stdout) = Self::run(command, request)?;
+        if let (Some(mut stdin), Some(mut input)) = (stdin, feed) {
+            // Ends when the input does, or with the first write after the program has ended.
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                while matches!(input.read_some(&mut bytes, 64 << 10), Ok(count) if count > 0) {
+                    if stdin.write_all(&bytes).is_err() {
+                        break;
+                    }
+                    bytes.clear();
+                }
+            });
+        }
+        Ok((process, stdout))
+    }
+
+    /// Runs a command that is told something on its standard input.
+    fn spawn_with_input(
+        mut command: Command,
+        request: &Request,
+    ) -> Result<(Self, ChildStdin, ChildStdout), MediaError> {
+        command.stdin(Stdio::piped());
+        let (process, stdin, stdout) = Self::run(command, request)?;
+        let stdin = stdin.ok_or_else(|| process.failure(request))?;
+        Ok((process, stdin, stdout))
+    }
+
+    fn run(mut command: Command, request: &Request) -> Result<(Self, Option<ChildStdin>, ChildStdout), MediaError> {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => super::missing(request.what.clone()),
@@ -218,19 +316,7 @@ impl Process {
                 }
             });
         }
-        if let (Some(mut stdin), Some(mut input)) = (stdin, feed) {
-            // Ends when the input does, or with the first write after the program has ended.
-            std::thread::spawn(move || {
-                let mut bytes = Vec::new();
-                while matches!(input.read_some(&mut bytes, 64 << 10), Ok(count) if count > 0) {
-                    if stdin.write_all(&bytes).is_err() {
-                        break;
-                    }
-                    bytes.clear();
-                }
-            });
-        }
-        Ok((process, stdout))
+        Ok((process, stdin, stdout))
     }
 
     /// Whether the program ended by itself and without an error. It has closed its output, so it is about to end.
@@ -253,10 +339,13 @@ impl Process {
         } else {
             format!("says: {}", messages.errors.iter().map(String::as_str).collect::<Vec<_>>().join("; "))
         };
-        MediaError::Invalid {
-            source_name: request.name.clone(),
-            reason: format!("the built-in set cannot read {}, and ffmpeg {said}", request.what.trim_end_matches(',')),
-        }
+        let hint = hints::hint(&said, request.is_remote);
+        let reason = if request.is_remote || request.what == request.name {
+            format!("ffmpeg {said}")
+        } else {
+            format!("the built-in set cannot read {}, and ffmpeg {said}", request.what.trim_end_matches(','))
+        };
+        MediaError::Unplayable { source_name: request.name.clone(), reason, hint }
     }
 }
 

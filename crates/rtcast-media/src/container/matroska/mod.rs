@@ -6,6 +6,7 @@
 
 mod block;
 mod ebml;
+mod picture;
 mod track;
 
 use std::collections::VecDeque;
@@ -31,6 +32,9 @@ const BLOCK_GROUP: u32 = 0xa0;
 /// The longest header element that is believed; fonts and covers are attachments, which are skipped.
 const LONGEST_HEADER: u64 = 16 << 20;
 
+/// Bytes that are looked through at once for the next cluster, behind damage.
+const SCANNED: usize = 64 << 10;
+
 /// A reader of Matroska and WebM.
 pub(crate) struct Matroska {
     input: Input,
@@ -42,6 +46,8 @@ pub(crate) struct Matroska {
     /// The current cluster's, in ticks.
     cluster: i64,
     first_cluster: u64,
+    /// Where the current cluster ends, if it tells.
+    cluster_end: Option<u64>,
     laced: VecDeque<Packet>,
 }
 
@@ -84,15 +90,11 @@ impl Matroska {
                         .filter_map(|(_, entry)| Track::parse(entry))
                         .collect();
                 }
-                // The tracks may be described behind the clusters, if only one can go back to these.
-                CLUSTER if tracks.is_empty() && input.is_seekable() => {
+                // The tracks may be described behind the clusters, to which one must go back.
+                CLUSTER if tracks.is_empty() => {
+                    input.spool()?;
                     first_cluster.get_or_insert(position);
                     input.skip(element.length.unwrap_or(0))?;
-                }
-                CLUSTER if tracks.is_empty() => {
-                    let reason = "it describes no audio or video track before its first cluster, and a pipe has no \
-                                  way back to that; give its path";
-                    return Err(input.invalid(reason));
                 }
                 CLUSTER => first_cluster = Some(position),
                 _ => skip(&mut input, element)?,
@@ -116,8 +118,69 @@ impl Matroska {
                     timestamp_scale,
                     cluster: 0,
                     first_cluster,
+                    cluster_end: None,
                     laced,
                 });
+            }
+        }
+    }
+
+    /// Takes the next element; `false` at the end.
+    fn read_element(&mut self) -> Result<bool, MediaError> {
+        let start = self.input.position();
+        let Some(element) = Element::read(&mut self.input)? else { return Ok(false) };
+        let position = self.input.position();
+        let end = element.length.map(|length| position.saturating_add(length));
+        match element.id {
+            SEGMENT => return Ok(true),
+            CLUSTER => {
+                self.cluster_end = end;
+                return Ok(true);
+            }
+            _ => {}
+        }
+        // A length that is wrong would swallow what follows.
+        if let (Some(end), Some(cluster_end)) = (end, self.cluster_end)
+            && start < cluster_end
+            && end > cluster_end
+        {
+            return Err(self
+                .input
+                .invalid(format!("the element at byte {start} is longer than the cluster that holds it")));
+        }
+        match element.id {
+            TIMESTAMP | SIMPLE_BLOCK | BLOCK_GROUP => {
+                let Some(body) = read_body(&mut self.input, element, LONGEST_PACKET)? else { return Ok(false) };
+                match element.id {
+                    TIMESTAMP => self.cluster = i64::try_from(unsigned(&body)).unwrap_or(i64::MAX),
+                    SIMPLE_BLOCK => self.push_block(&body, None),
+                    _ => {
+                        let group = Group::parse(&body);
+                        if let Some(block) = group.block {
+                            self.push_block(block, Some(&group));
+                        }
+                    }
+                }
+            }
+            _ => skip(&mut self.input, element)?,
+        }
+        Ok(true)
+    }
+
+    /// Goes to what looks like the head of the next cluster; `false` if there is none.
+    fn find_cluster(&mut self) -> Result<bool, MediaError> {
+        self.cluster_end = None;
+        let id = CLUSTER.to_be_bytes();
+        loop {
+            let ahead = self.input.peek(SCANNED)?;
+            let (found, left_out) = match ahead.windows(id.len()).position(|bytes| bytes == id) {
+                Some(at) => (true, at),
+                None if ahead.len() < SCANNED => return Ok(false),
+                None => (false, ahead.len() - (id.len() - 1)),
+            };
+            self.input.skip(left_out as u64)?;
+            if found {
+                return Ok(true);
             }
         }
     }
@@ -164,23 +227,16 @@ impl Demuxer for Matroska {
             if let Some(packet) = self.laced.pop_front() {
                 return Ok(Some(packet));
             }
-            let Some(element) = Element::read(&mut self.input)? else { return Ok(None) };
-            match element.id {
-                SEGMENT | CLUSTER => {}
-                TIMESTAMP | SIMPLE_BLOCK | BLOCK_GROUP => {
-                    let Some(body) = read_body(&mut self.input, element, LONGEST_PACKET)? else { return Ok(None) };
-                    match element.id {
-                        TIMESTAMP => self.cluster = i64::try_from(unsigned(&body)).unwrap_or(i64::MAX),
-                        SIMPLE_BLOCK => self.push_block(&body, None),
-                        _ => {
-                            let group = Group::parse(&body);
-                            if let Some(block) = group.block {
-                                self.push_block(block, Some(&group));
-                            }
-                        }
+            match self.read_element() {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error @ MediaError::Io { .. }) => return Err(error),
+                Err(error) => {
+                    if !self.find_cluster()? {
+                        return Err(error);
                     }
+                    tracing::warn!(%error, "it goes on with the next cluster");
                 }
-                _ => skip(&mut self.input, element)?,
             }
         }
     }
@@ -191,6 +247,7 @@ impl Demuxer for Matroska {
         }
         self.laced.clear();
         self.cluster = 0;
+        self.cluster_end = None;
         self.input.seek(self.first_cluster)
     }
 }

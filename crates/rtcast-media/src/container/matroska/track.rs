@@ -12,7 +12,9 @@ use super::super::opus;
 use super::super::pcm::{self, PcmFormat};
 use super::super::{aac, av1};
 use super::ebml::{children, float, string, unsigned};
+use super::picture;
 use crate::packet::{SourceCodec, StreamInfo};
+use crate::properties::PictureProperties;
 
 pub(super) struct Track {
     pub(super) number: u64,
@@ -59,6 +61,7 @@ impl Track {
         let mut codec_delay = 0;
         let mut default = true;
         let (mut width, mut height, mut colour_space) = (0, 0, Vec::new());
+        let mut picture = PictureProperties::default();
         let (mut rate, mut output_rate, mut channels, mut bits) = (8_000.0, 0.0, 1, 0);
         let mut encoding = Encoding::None;
         for (id, body) in children(entry) {
@@ -72,6 +75,7 @@ impl Track {
                 0x88 => default = unsigned(body) == 1,
                 0x6d80 => encoding = Encoding::parse(body),
                 0xe0 => {
+                    picture = picture::properties(body);
                     for (id, body) in children(body) {
                         match id {
                             0xb0 => width = u32::try_from(unsigned(body)).unwrap_or(0),
@@ -113,6 +117,7 @@ impl Track {
             channels: if kind == MediaKind::Audio { channels } else { 0 },
             reordered: false,
             sdp_fmtp_line: None,
+            picture,
         };
         if kind == MediaKind::Video && default_duration > 0 {
             // Whole nanoseconds miss 30 by a little.

@@ -6,6 +6,7 @@
 mod boxes;
 mod edit_list;
 mod fragment;
+mod picture;
 mod sample_entry;
 mod sample_table;
 mod track;
@@ -132,9 +133,10 @@ impl Mp4 {
         Ok(end.filter(|end| *end > MediaTime::ZERO))
     }
 
-    /// Whether the first track of pictures is to be turned by a right angle or two, as telephones record.
+    /// Whether the first track of pictures is to be turned or mirrored, as telephones record.
     pub(crate) fn is_turned(&self) -> bool {
-        self.tracks.iter().find(|track| track.info.kind == MediaKind::Video).is_some_and(|track| track.is_turned)
+        let mut pictures = self.tracks.iter().filter(|track| track.info.kind == MediaKind::Video);
+        pictures.next().is_some_and(|track| !track.info.picture.orientation.is_upright())
     }
 
     /// Finds every track's next sample, reading fragments as far as that needs.
@@ -191,11 +193,15 @@ impl Mp4 {
         }
     }
 
-    /// The bytes of a sample, `None` if the input ends before them.
+    /// The bytes of a sample, `None` if the input ends before them; none at all of one that can only be damage.
     fn read_sample(&mut self, sample: &Sample) -> Result<Option<Vec<u8>>, MediaError> {
-        if sample.size > LONGEST_PACKET {
-            let Sample { size, offset, .. } = sample;
-            return Err(self.input.invalid(format!("the sample at byte {offset} claims {size} bytes")));
+        let Sample { size, offset, .. } = *sample;
+        if size > LONGEST_PACKET && self.input.length().is_some_and(|length| offset.saturating_add(size) <= length) {
+            tracing::warn!(source = self.input.name(), offset, size, "a sample is too long to be one; it is left out");
+            return Ok(Some(Vec::new()));
+        }
+        if size > LONGEST_PACKET {
+            return Ok(None);
         }
         for (start, bytes) in &self.held {
             let range = sample.offset.checked_sub(*start).and_then(|from| usize::try_from(from).ok());

@@ -8,7 +8,9 @@ use super::super::h264::{self, AvcConfiguration};
 use super::super::pcm::{self, PcmFormat};
 use super::super::{aac, av1};
 use super::boxes::{Kind, children, find, printable};
+use super::picture;
 use crate::packet::SourceCodec;
+use crate::properties::PictureProperties;
 
 /// What a sample entry says.
 #[derive(Debug, Clone)]
@@ -21,6 +23,7 @@ pub(super) struct SampleEntry {
     pub(super) height: u32,
     pub(super) sample_rate: u32,
     pub(super) channels: u16,
+    pub(super) picture: PictureProperties,
     pub(super) form: SampleForm,
 }
 
@@ -65,6 +68,7 @@ fn video(kind: Kind, body: &[u8]) -> Option<SampleEntry> {
         height,
         sample_rate: 0,
         channels: 0,
+        picture: picture::properties(boxes),
         form: SampleForm::Plain,
     };
     let name = match &kind {
@@ -153,6 +157,7 @@ fn audio(kind: Kind, body: &[u8]) -> Option<SampleEntry> {
         height: 0,
         sample_rate,
         channels,
+        picture: PictureProperties::default(),
         form: SampleForm::Plain,
     };
     let little_endian = find(boxes, b"enda")

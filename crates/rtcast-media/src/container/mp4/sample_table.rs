@@ -51,6 +51,8 @@ impl SampleTable {
             None => Chunks::Short(find_decoded::<Stco>(stbl, b"stco").map(|table| table.entries).unwrap_or_default()),
         };
         let sizes = match find_decoded::<Stsz>(stbl, b"stsz") {
+            // Billions of samples without a byte, for which no bytes vouch.
+            Some(Stsz { samples: StszSamples::Identical { size: 0, .. } }) => StszSamples::default(),
             Some(table) => table.samples,
             None => find(stbl, b"stz2").and_then(compact_sizes).unwrap_or_default(),
         };

@@ -12,6 +12,7 @@ use super::super::h264::{self, ParameterSets};
 use super::super::lookahead::nearest_common_rate;
 use super::boxes::{Kind, find, find_decoded, find_path};
 use super::edit_list::EditList;
+use super::picture::Presentation;
 use super::sample_entry::{self, SampleEntry, SampleForm};
 use super::sample_table::{Cursor, Sample, SampleTable};
 use crate::packet::{Packet, StreamInfo};
@@ -22,8 +23,6 @@ const PCM_FRAMES: u32 = 1_024;
 pub(super) struct Track {
     pub(super) id: u32,
     pub(super) enabled: bool,
-    /// The pictures are to be turned before they are shown.
-    pub(super) is_turned: bool,
     pub(super) info: StreamInfo,
     pub(super) timescale: u32,
     /// As the track's header tells it, in its own ticks; 0 if it does not.
@@ -48,10 +47,12 @@ pub(super) struct Track {
 impl Track {
     /// Reads a `trak` body; `None` if it is neither sound nor pictures, or too damaged to tell.
     pub(super) fn parse(trak: &[u8], movie_timescale: u32) -> Option<Self> {
-        let (id, enabled, is_turned) = track_header(find(trak, b"tkhd")?)?;
+        let (id, enabled, presentation) = track_header(find(trak, b"tkhd")?)?;
         let mdia = find(trak, b"mdia")?;
         let (timescale, duration) = media_header(find(mdia, b"mdhd")?)?;
         let handler: Kind = find(mdia, b"hdlr")?.get(8..12)?.try_into().ok()?;
+        // ISO/IEC 23008-12 §7.2: a sequence of images is a track of pictures in all but its name.
+        let handler = if &handler == b"pict" { *b"vide" } else { handler };
         let stbl = find_path(mdia, &[b"minf", b"stbl"])?;
         let entries = sample_entry::parse(find(stbl, b"stsd")?, handler);
         let entry = entries.first()?;
@@ -68,6 +69,12 @@ impl Track {
             }
             _ => 0.0,
         };
+        let mut picture = entry.picture;
+        if kind == MediaKind::Video {
+            picture.orientation = presentation.orientation;
+            let of_header = || presentation.sample_aspect_ratio(entry.width, entry.height);
+            picture.sample_aspect_ratio = picture.sample_aspect_ratio.or_else(of_header);
+        }
         let info = StreamInfo {
             kind,
             codec: entry.codec.clone(),
@@ -80,11 +87,11 @@ impl Track {
             channels: entry.channels,
             reordered: table.is_reordered(),
             sdp_fmtp_line: entry.sdp_fmtp_line.clone(),
+            picture,
         };
         let mut track = Self {
             id,
             enabled,
-            is_turned,
             info,
             timescale,
             duration,
@@ -207,21 +214,16 @@ impl Track {
     }
 }
 
-/// The track's identifier, whether it is enabled, and whether its matrix turns it: ISO/IEC 14496-12 §8.3.2.
-fn track_header(body: &[u8]) -> Option<(u32, bool, bool)> {
+/// The track's identifier, whether it is enabled, and how it is to be shown: ISO/IEC 14496-12 §8.3.2.
+fn track_header(body: &[u8]) -> Option<(u32, bool, Presentation)> {
     let mut fields = Fields::new(body);
     let [version, _, _, flags] = fields.array()?;
     fields.skip(if version == 1 { 16 } else { 8 })?;
     let id = fields.u32()?;
     // Reserved, duration, reserved, layer, alternate group, volume, reserved.
-    let matrix = fields.skip(if version == 1 { 28 } else { 24 }).and_then(|()| {
-        let across = fields.u32()?.cast_signed();
-        fields.skip(12)?;
-        Some((across, fields.u32()?.cast_signed()))
-    });
-    // Turned by a quarter, both are 0; by a half, both are negative.
-    let is_turned = matrix.is_some_and(|(across, down)| across <= 0 && down <= 0);
-    Some((id, flags & 1 != 0, is_turned))
+    let skipped = fields.skip(if version == 1 { 28 } else { 24 });
+    let presentation = skipped.and_then(|()| Presentation::parse(&mut fields)).unwrap_or_default();
+    Some((id, flags & 1 != 0, presentation))
 }
 
 /// Timescale and duration: ISO/IEC 14496-12 §8.4.2, and §8.2.2 for the movie. An unknown duration is 0.

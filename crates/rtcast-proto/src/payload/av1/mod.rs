@@ -12,9 +12,11 @@ use crate::frame::PacketizedFrame;
 
 mod obu;
 mod packing;
+mod sequence_header;
 
 pub use obu::{Obu, ObuType, is_keyframe, obus};
 use obu::{read_leb128, write_leb128};
+pub use sequence_header::SequenceHeader;
 
 // §4.4, the aggregation header.
 const CONTINUES: u8 = 0x80;

@@ -1,6 +1,7 @@
 //! What a player needs of a sequence parameter set, H.264 §7.3.2.1.1 and Annex E.
 
 use crate::payload::bits::BitReader;
+use crate::payload::colour::ColourDescription;
 
 /// The fields of a sequence parameter set that decide whether and how a stream can be played.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,12 @@ pub struct SequenceParameterSet {
     pub timing: Option<(u32, u32)>,
     /// `max_num_reorder_frames`, if the bitstream restriction is present.
     pub max_num_reorder_frames: Option<u32>,
+    /// The bits of a luma sample, 8 to 14.
+    pub bit_depth: u8,
+    /// Width and height of a sample, neither 0, if the aspect ratio is told.
+    pub sample_aspect_ratio: Option<(u32, u32)>,
+    /// The colours, as far as they are told.
+    pub colour: ColourDescription,
 }
 
 impl SequenceParameterSet {
@@ -81,6 +88,9 @@ impl SequenceParameterSet {
             separate_colour_planes: chroma.separate_planes,
             timing: usability.timing,
             max_num_reorder_frames: usability.max_num_reorder_frames,
+            bit_depth: chroma.bit_depth,
+            sample_aspect_ratio: usability.sample_aspect_ratio,
+            colour: usability.colour,
         })
     }
 
@@ -109,10 +119,11 @@ impl SequenceParameterSet {
 struct ChromaFormat {
     idc: u32,
     separate_planes: bool,
+    bit_depth: u8,
 }
 
 impl ChromaFormat {
-    const YUV_420: Self = Self { idc: 1, separate_planes: false };
+    const YUV_420: Self = Self { idc: 1, separate_planes: false, bit_depth: 8 };
 
     // H.264 table 6-1 and equations 7-19 to 7-22.
     fn crop_unit_width(self) -> u64 {
@@ -146,7 +157,7 @@ fn has_chroma_format(profile_idc: u8) -> bool {
 fn chroma_format(reader: &mut BitReader<'_>) -> Option<ChromaFormat> {
     let idc = reader.unsigned_golomb().filter(|idc| *idc <= 3)?;
     let separate_planes = idc == 3 && reader.flag()?;
-    reader.unsigned_golomb()?; // bit_depth_luma_minus8
+    let bit_depth = reader.unsigned_golomb().filter(|more| *more <= 6)? as u8 + 8;
     reader.unsigned_golomb()?; // bit_depth_chroma_minus8
     reader.flag()?; // qpprime_y_zero_transform_bypass_flag
     if reader.flag()? {
@@ -157,7 +168,7 @@ fn chroma_format(reader: &mut BitReader<'_>) -> Option<ChromaFormat> {
             }
         }
     }
-    Some(ChromaFormat { idc, separate_planes })
+    Some(ChromaFormat { idc, separate_planes, bit_depth })
 }
 
 fn skip_scaling_list(reader: &mut BitReader<'_>, size: usize) -> Option<()> {
@@ -195,6 +206,8 @@ fn picture_order_count(reader: &mut BitReader<'_>) -> Option<(u8, u32)> {
 struct Usability {
     timing: Option<(u32, u32)>,
     max_num_reorder_frames: Option<u32>,
+    sample_aspect_ratio: Option<(u32, u32)>,
+    colour: ColourDescription,
 }
 
 impl Usability {
@@ -205,17 +218,22 @@ impl Usability {
         }
         if reader.flag()? {
             // aspect_ratio_info_present_flag; 255 is Extended_SAR.
-            if reader.bits(8)? == 255 {
-                reader.skip(32)?;
-            }
+            let (width, height) = match reader.bits(8)? {
+                255 => (reader.bits(16)?, reader.bits(16)?),
+                known => ASPECT_RATIOS.get(known as usize).copied().unwrap_or((0, 0)),
+            };
+            self.sample_aspect_ratio = (width > 0 && height > 0).then_some((width, height));
         }
         if reader.flag()? {
             reader.flag()?; // overscan
         }
         if reader.flag()? {
-            reader.skip(4)?; // video_format, video_full_range_flag
+            reader.skip(3)?; // video_format
+            self.colour.full_range = Some(reader.flag()?);
             if reader.flag()? {
-                reader.skip(24)?; // colour description
+                let mut point = || reader.bits(8).map(|point| point as u8);
+                let (primaries, transfer, matrix) = (point()?, point()?, point()?);
+                self.colour = ColourDescription::from_code_points(primaries, transfer, matrix, self.colour.full_range);
             }
         }
         if reader.flag()? {
@@ -248,6 +266,27 @@ impl Usability {
         Some(())
     }
 }
+
+/// H.264 table E-1, from 0 (unspecified).
+const ASPECT_RATIOS: [(u32, u32); 17] = [
+    (0, 0),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
 
 fn skip_hypothetical_reference_decoder(reader: &mut BitReader<'_>) -> Option<()> {
     let count = reader.unsigned_golomb().filter(|count| *count <= 31)? + 1;

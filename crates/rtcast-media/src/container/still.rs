@@ -1,0 +1,80 @@
+//! A single picture, shown for as long as it is looked at.
+
+use std::collections::VecDeque;
+
+use rtcast_peer::{MediaKind, MediaTime};
+
+use crate::error::MediaError;
+use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+
+/// How often the picture is repeated: often enough for one that has just come, and for a decoder that shows a picture
+/// only when the next one follows.
+const RATE: u32 = 5;
+/// How long it is shown in one pass.
+const PICTURES: i64 = 50;
+
+/// What `ffmpeg` decodes of a source without sound: pictures as they come, or one that is repeated.
+pub(super) struct Still {
+    inner: Box<dyn Demuxer>,
+    streams: Vec<StreamInfo>,
+    /// The first packets, which had to be read to see whether there are several.
+    first: VecDeque<Packet>,
+    still: Option<Packet>,
+    shown: i64,
+}
+
+impl Still {
+    /// Looks whether a source holds a single decoded picture and nothing else, which is then repeated. Other sources
+    /// come back as they were.
+    pub(super) fn wrap(mut inner: Box<dyn Demuxer>) -> Result<Box<dyn Demuxer>, MediaError> {
+        let is_candidate = |stream: &StreamInfo| stream.kind == MediaKind::Video && stream.codec == SourceCodec::I420;
+        if !matches!(inner.streams(), [stream] if is_candidate(stream)) {
+            return Ok(inner);
+        }
+        let mut first = VecDeque::new();
+        while first.len() < 2 {
+            let Some(packet) = inner.next_packet()? else { break };
+            first.push_back(packet);
+        }
+        let still = if first.len() == 1 { first.pop_front() } else { None };
+        let mut streams = inner.streams().to_vec();
+        if still.is_some() {
+            streams.iter_mut().for_each(|stream| stream.frame_rate = RATE.into());
+        }
+        Ok(Box::new(Self { inner, streams, first, still, shown: 0 }))
+    }
+}
+
+impl Demuxer for Still {
+    fn streams(&self) -> &[StreamInfo] {
+        &self.streams
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        if self.still.is_some() { None } else { self.inner.duration() }
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
+        let Some(still) = &self.still else {
+            return match self.first.pop_front() {
+                Some(packet) => Ok(Some(packet)),
+                None => self.inner.next_packet(),
+            };
+        };
+        if self.shown == PICTURES {
+            return Ok(None);
+        }
+        let pts = MediaTime::from_ticks(self.shown, RATE);
+        self.shown += 1;
+        Ok(Some(Packet { pts, dts: pts, duration: MediaTime::from_ticks(1, RATE), discard: false, ..still.clone() }))
+    }
+
+    fn rewind(&mut self) -> Result<bool, MediaError> {
+        if self.still.is_some() {
+            self.shown = 0;
+            return Ok(true);
+        }
+        self.first.clear();
+        self.inner.rewind()
+    }
+}
