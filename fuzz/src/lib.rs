@@ -47,6 +47,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rtcp_packets", rtcp_packets),
     ("rtp_header", rtp_header),
     ("sctp_packet", sctp_packet),
+    ("sdp_repeated", sdp_repeated),
     ("sdp_session", sdp_session),
     ("signalling_json", signalling_json),
     ("srtp_packet", srtp_packet),
@@ -281,6 +282,51 @@ pub fn jsep_offer(data: &[u8]) {
             assert_eq!((jsep.signaling_state(), jsep.transceivers().len()), (state, transceivers));
         }
     }
+}
+
+/// An offer in which some lines, or words, come again and again, at 4 KiB and at 64 KiB: to read it and to answer it may
+/// cost no more than ten times what it would if the cost grew as the length does.
+///
+/// What stands before an empty line comes once, what stands behind it again and again, with a `#` for its number and a `%`
+/// for its number below 128. What begins with a blank or a semicolon goes on in the line before.
+pub fn sdp_repeated(data: &[u8]) {
+    const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:repeated\r\n\
+                        a=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=fingerprint:sha-256 ";
+    const SHORT: usize = 4 << 10;
+    const LONG: usize = 64 << 10;
+    /// Times below this say nothing about what they would grow to.
+    const LEAST: Duration = Duration::from_millis(1);
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (once, block) = text.split_once("\n\n").unwrap_or(("", text));
+    if block.trim().is_empty() {
+        return;
+    }
+    let of_length = |length: usize| {
+        let end = if once.is_empty() || block.starts_with([' ', ';']) { "" } else { "\n" };
+        let mut text = format!("{HEAD}{}\r\n{once}{end}", ["AB"; 32].join(":"));
+        for number in 0.. {
+            if text.len() + block.len() + 8 > length {
+                return text;
+            }
+            text += &block.replace('#', &number.to_string()).replace('%', &(number % 128).to_string());
+        }
+        text
+    };
+    let cost = |text: &str| {
+        let start = Instant::now();
+        jsep_offer(text.as_bytes());
+        start.elapsed()
+    };
+    let (short, long) = (of_length(SHORT), of_length(LONG));
+    let mut costs = (cost(&short).max(LEAST), cost(&long));
+    // A machine that has other things to do may be late at times, not each time.
+    for _ in 0..5 {
+        if costs.1 <= costs.0 * 10 * (LONG / SHORT) as u32 {
+            return;
+        }
+        costs = (costs.0.max(cost(&short)), costs.1.min(cost(&long)));
+    }
+    panic!("{:?} for 4 KiB and {:?} for 64 KiB", costs.0, costs.1);
 }
 
 /// Takes packets that nobody with the keys has sent: none may pass.

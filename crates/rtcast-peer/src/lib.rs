@@ -40,7 +40,7 @@ pub use rtcast_proto::ice::{
 };
 pub use rtcast_proto::stats::{self, RtcStats, StatsDictionary, StatsReport};
 pub use rtcast_proto::{
-    Bitrate, Codec, DescriptionError, Direction, EncodedFrame, IceCandidate, JsepConfig, MediaKind, MediaTime, Mid,
-    PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,
+    Bitrate, Codec, DescriptionError, DescriptionLimits, Direction, EncodedFrame, IceCandidate, JsepConfig, MediaKind,
+    MediaTime, Mid, PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,
 };
 pub use track::MediaStreamTrack;

@@ -28,5 +28,7 @@ pub use codec::{Codec, RtpCodec};
 pub use color::ColorSpace;
 pub use frame::{EncodedFrame, PacketizedFrame};
 pub use jsep::{Jsep, JsepConfig, LocalTransport, SignalingState};
-pub use sdp::{Candidate, DescriptionError, Direction, IceCandidate, SdpType, SessionDescription, ToJson};
+pub use sdp::{
+    Candidate, DescriptionError, DescriptionLimits, Direction, IceCandidate, SdpType, SessionDescription, ToJson,
+};
 pub use types::{Bitrate, MediaKind, MediaTime, Mid, PayloadType, Rid, SequenceNumber, Ssrc};

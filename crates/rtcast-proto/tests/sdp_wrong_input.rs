@@ -1,6 +1,8 @@
 //! What people pass where an SDP, a description or a candidate belongs, and what they are told.
 
-use rtcast_proto::sdp::{DescriptionError, SdpType, SessionDescription};
+use std::sync::Arc;
+
+use rtcast_proto::sdp::{DescriptionError, DescriptionLimits, SdpType, Session, SessionDescription};
 use rtcast_proto::{Candidate, IceCandidate, ToJson};
 
 const OFFER: &str = include_str!("fixtures/chromium_offer.sdp");
@@ -307,5 +309,92 @@ fn a_hostile_description_is_refused_in_good_time() {
     let sources: String = (0..60_000).map(|n| format!("a=ssrc:{n}\r\n")).collect();
     says(&refused(&format!("{head}m=audio 9 RTP/AVP 0\r\n{sources}")), &["1024 sources"]);
     let candidates = "a=candidate:1 1 udp 1 1.2.3.4 5 typ host\r\n".repeat(20_000);
-    says(&refused(&format!("{head}m=audio 9 RTP/AVP 0\r\n{candidates}")), &["1024 candidates"]);
+    says(&refused(&format!("{head}m=audio 9 RTP/AVP 0\r\n{candidates}")), &["256 candidates"]);
+}
+
+#[test]
+fn every_line_that_may_come_again_has_a_limit_and_names_the_line_that_is_too_much() {
+    let head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
+    let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n";
+    let digest = ["AB"; 64].join(":");
+    let lines = |most: usize, of: &dyn Fn(usize) -> String| (0..most).map(of).collect::<String>();
+    for (under_media, most, of, expected) in [
+        (
+            true,
+            256,
+            &(|n| format!("a=candidate:{n} 1 udp 1 1.2.3.4 5 typ host\r\n")) as &dyn Fn(usize) -> String,
+            "256",
+        ),
+        (true, 255, &|n| format!("a=extmap:1 urn:{n}\r\n"), "255 header extensions"),
+        (true, 1_024, &|n| format!("a=ssrc:{n} cname:x\r\n"), "1024 sources"),
+        (true, 1_024, &|n| format!("a=ssrc-group:FID {n}\r\n"), "1024 groups of sources"),
+        (true, 64, &|n| format!("a=msid:{n} -\r\n"), "64 `a=msid`"),
+        (true, 32, &|n| format!("a=rtcp-fb:96 x{n}\r\n"), "32 kinds of feedback"),
+        (true, 32, &|n| format!("a=rtcp-fb:* x{n}\r\n"), "32 kinds of feedback"),
+        (true, 16, &|_| format!("a=fingerprint:x {digest}\r\n"), "16 fingerprints"),
+        (false, 16, &|_| format!("a=fingerprint:x {digest}\r\n"), "16 fingerprints"),
+        (false, 512, &|n| format!("a=group:BUNDLE {n}\r\n"), "512 mids"),
+        (false, 512, &|n| format!("m=audio 0 RTP/AVP {}\r\n", n % 128), "512 m-lines"),
+    ] {
+        let head = if under_media { format!("{head}{video}") } else { head.to_owned() };
+        let within = format!("{head}{}", lines(most, of));
+        Session::parse(&within).unwrap_or_else(|error| panic!("{error}"));
+        let error = Session::parse(&format!("{head}{}", lines(most + 1, of))).expect_err(expected);
+        says(&error, &[expected]);
+        assert_eq!(error.line(), Some(within.lines().count() + 1), "{error}");
+    }
+    for (line, expected) in [
+        (format!("m=video 9 UDP/TLS/RTP/SAVPF{}", " 96".repeat(129)), "128 formats"),
+        (format!("{video}a=ice-options:{}", "a ".repeat(33)), "32 words"),
+        (format!("{video}a=ssrc-group:SIM{}", " 1".repeat(33)), "32 sources in one group"),
+        (format!("{video}a=fmtp:96 {}", "x".repeat(4_097)), "4096 bytes"),
+        (format!("{video}a=mid:{}", "x".repeat(256)), "255 bytes"),
+        (format!("{video}a=fingerprint:x {digest}:AB"), "64 for sha-512"),
+        (format!("{video}a=ice-ufrag:{}", "x".repeat(257)), "4 to 256 characters"),
+        (format!("{video}a=ice-pwd:{}", "x".repeat(257)), "22 to 256 characters"),
+        (format!("{video}a=candidate:1 1 udp 1 1.2.3.4 5 typ host{}", " a b".repeat(33)), "more than 32 names"),
+        (format!("{video}a=candidate:1 1 udp 1 1.2.3.4 5 typ host {}", "x".repeat(1_024)), "1024 are the most"),
+    ] {
+        says(&refused(&format!("{head}{line}\r\n")), &["line ", expected]);
+    }
+    // Lines that nothing reads are counted too, and what is read has a limit in memory whatever it is.
+    says(&refused(&format!("{head}{}", "a=x\r\n".repeat(65_537))), &["line 65541", "65536 attributes"]);
+    let formats: String = (0..128).map(|n| format!(" {n}")).collect();
+    let maps: String = (0..128).map(|n| format!("a=rtpmap:{n} x/1\r\n")).collect();
+    let feedback: String = (0..32).map(|n| format!("a=rtcp-fb:* {n}\r\n")).collect();
+    let video = format!("m=video 9 UDP/TLS/RTP/SAVPF{formats}\r\n{maps}{feedback}");
+    let many = format!("{head}{}", video.repeat(200));
+    says(&refused(&many), &["m=video 9 UDP/TLS/RTP/SAVPF 0 1", "8388608 bytes of memory"]);
+}
+
+#[test]
+fn limits_are_the_caller_s() {
+    let tight = DescriptionLimits { length: 6_000, media_lines: 2, attributes: 100, memory: 10_000 };
+    let taken = |limits: DescriptionLimits| SessionDescription::new_within(SdpType::Offer, OFFER, &limits);
+    taken(DescriptionLimits::DEFAULT).unwrap();
+    for (limits, expected) in [
+        (tight, "6000 are the most"),
+        (DescriptionLimits { length: 8_000, ..tight }, "no more than 2 m"),
+        (DescriptionLimits { attributes: 100, ..DescriptionLimits::DEFAULT }, "no more than 100 attributes"),
+        (DescriptionLimits { memory: 10_000, ..DescriptionLimits::DEFAULT }, "10000 bytes of memory"),
+    ] {
+        says(&taken(limits).unwrap_err(), &[expected]);
+    }
+}
+
+#[test]
+fn what_stands_at_session_level_is_kept_once() {
+    let text = format!(
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-options:a b\r\na=ice-ufrag:abcd\r\n\
+         a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 {}\r\n{}",
+        ["AB"; 32].join(":"),
+        "m=video 0 UDP/TLS/RTP/SAVPF 96\r\n".repeat(3),
+    );
+    let session = Session::parse(&text).unwrap();
+    let [first, .., last] = &session.media[..] else { panic!("three m-lines") };
+    assert!(Arc::ptr_eq(&first.ice_options, &last.ice_options) && first.ice_options.len() == 2);
+    assert!(Arc::ptr_eq(&first.fingerprints, &last.fingerprints) && first.fingerprints.len() == 1);
+    for (first, last) in [(&first.ice_ufrag, &last.ice_ufrag), (&first.ice_pwd, &last.ice_pwd)] {
+        assert!(Arc::ptr_eq(first.as_ref().unwrap(), last.as_ref().unwrap()));
+    }
 }

@@ -53,7 +53,7 @@ impl Call {
 }
 
 fn fragment(description: &SessionDescription) -> String {
-    description.session().media[0].ice_ufrag.clone().expect("a fragment")
+    description.session().media[0].ice_ufrag.as_deref().expect("a fragment").to_owned()
 }
 
 fn fragments(pair: &Pair) -> [Vec<String>; 2] {

@@ -1,8 +1,10 @@
 //! Writing an answer (RFC 8829 §5.3).
 
+use std::collections::HashSet;
+
 use crate::jsep::codec_matching::{answer_formats, answer_telephone_events};
 use crate::jsep::config::LocalTransport;
-use crate::jsep::media_section;
+use crate::jsep::media_section::{self, SharedTransport};
 use crate::jsep::negotiated::DtlsRole;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
@@ -43,16 +45,17 @@ impl Jsep {
                 hint: "set the peer's offer first: `set_remote_description(offer)`".into(),
             });
         };
-        let created = self.write_answer(offer.session(), transport);
+        let (session, owners) = self.write_answer(offer.session(), transport);
         self.session_version += 1;
-        let description = SessionDescription::from_session(sdp_type, created.session.clone());
-        self.last_answer = Some(created);
+        let description = SessionDescription::from_session(sdp_type, session);
+        self.last_answer = Some(Created { description: description.clone(), owners: owners.into() });
         Ok(description)
     }
 
-    fn write_answer(&self, offer: &Session, transport: &LocalTransport) -> Created {
+    fn write_answer(&self, offer: &Session, transport: &LocalTransport) -> (Session, Vec<Owner>) {
         let review = self.review(offer);
         let setup = self.answer_setup(offer, review.tag);
+        let shared = SharedTransport::new(transport);
         let mut session = Session {
             id: self.session_id.to_string(),
             version: self.session_version + 1,
@@ -64,30 +67,31 @@ impl Jsep {
         for (index, offered) in offer.media.iter().enumerate() {
             let owner = self.owner(index);
             let media = match (review.refusal(index), owner) {
-                (None, Owner::Transceiver(id)) => self
-                    .transceiver(id)
-                    .and_then(|transceiver| self.answer_media(transceiver, offered, transport, setup)),
-                (None, Owner::Data) => Some(self.answer_data(offered, transport, setup)),
+                (None, Owner::Transceiver(id)) => {
+                    self.transceiver(id).and_then(|transceiver| self.answer_media(transceiver, offered, &shared, setup))
+                }
+                (None, Owner::Data) => Some(self.answer_data(offered, &shared, setup)),
                 _ => None,
             };
             session.media.push(media.unwrap_or_else(|| media_section::rejected(offered)));
             owners.push(owner);
         }
         // RFC 9143 §7.3: the answer's group holds those of the offered group that were not rejected.
-        let accepted = |mid: &&Mid| {
-            session.index_of(mid).and_then(|i| session.media.get(i)).is_some_and(|media| !media.is_rejected())
-        };
-        let groups = offer.bundle.iter().map(|group| group.iter().filter(accepted).cloned().collect::<Vec<Mid>>());
-        session.bundle = groups.filter(|group| !group.is_empty()).collect();
+        let accepted: HashSet<&Mid> =
+            session.media.iter().filter(|media| !media.is_rejected()).filter_map(|media| media.mid.as_ref()).collect();
+        let members =
+            |group: &Vec<Mid>| group.iter().filter(|mid| accepted.contains(mid)).cloned().collect::<Vec<Mid>>();
+        let groups: Vec<_> = offer.bundle.iter().map(members).filter(|group| !group.is_empty()).collect();
+        session.bundle = groups;
         media_section::put_session(&mut session, transport);
-        Created { session, owners }
+        (session, owners)
     }
 
     fn answer_media(
         &self,
         transceiver: &Transceiver,
         offered: &Media,
-        transport: &LocalTransport,
+        transport: &SharedTransport,
         setup: Setup,
     ) -> Option<Media> {
         let formats = answer_formats(offered, &self.config.codecs, transceiver.kind, &transceiver.codec_preferences);
@@ -113,7 +117,7 @@ impl Jsep {
         Some(media)
     }
 
-    fn answer_data(&self, offered: &Media, transport: &LocalTransport, setup: Setup) -> Media {
+    fn answer_data(&self, offered: &Media, transport: &SharedTransport, setup: Setup) -> Media {
         let mut media = Media::new(&offered.kind, &offered.protocol);
         media.formats.clone_from(&offered.formats);
         media.mid.clone_from(&offered.mid);

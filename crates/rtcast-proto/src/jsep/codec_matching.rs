@@ -4,7 +4,7 @@ use crate::codec::{Codec, RtpCodec};
 use crate::jsep::config::CodecCapability;
 use crate::jsep::h264;
 use crate::sdp::{Media, PayloadFormat};
-use crate::types::MediaKind;
+use crate::types::{MediaKind, PayloadType};
 
 /// Whether two codecs with their parameters are the same as offer and answer see it.
 pub(crate) fn compatible(left: &RtpCodec, right: &RtpCodec) -> bool {
@@ -19,6 +19,14 @@ pub(crate) fn compatible(left: &RtpCodec, right: &RtpCodec) -> bool {
             Codec::Av1 => same("profile", "0"),
             Codec::Vp8 | Codec::Opus | Codec::Pcmu | Codec::Pcma => true,
         }
+}
+
+/// Whether a stream of this codec can be sent, as it is, to a peer that negotiated `codec`.
+pub(crate) fn carries(codec: &RtpCodec, stream: &RtpCodec) -> bool {
+    match stream.codec {
+        Codec::H264 => h264::can_send(codec, stream).is_some(),
+        _ => compatible(codec, stream),
+    }
 }
 
 /// The capabilities of one kind, in the order and choice of the preferences, if there are any.
@@ -51,6 +59,8 @@ pub(crate) fn answer_formats(
     preferences: &[RtpCodec],
 ) -> Vec<PayloadFormat> {
     let ours = preferred(codecs, kind, preferences);
+    let retransmissions = offered.retransmissions();
+    let by_number = |number: PayloadType| offered.payload_formats.iter().find(move |f| f.payload_type == number);
     let mut accepted: Vec<(usize, usize, PayloadFormat)> = Vec::new();
     for (place, format) in offered.payload_formats.iter().enumerate() {
         let Some(theirs) = format.codec() else { continue };
@@ -66,7 +76,8 @@ pub(crate) fn answer_formats(
         // RFC 8829 §5.3.1: the offer's order, unless setCodecPreferences asked for another.
         accepted.push((if preferences.is_empty() { 0 } else { rank }, place, answer));
         if capability.retransmission
-            && let Some(rtx) = offered.payload_formats.iter().find(|f| f.retransmits() == Some(format.payload_type))
+            && let Some(number) = retransmissions.get(usize::from(format.payload_type.value())).copied().flatten()
+            && let Some(rtx) = by_number(number)
         {
             let parameters = Some(format!("apt={}", format.payload_type));
             let rtx = PayloadFormat { parameters, feedback: Vec::new(), ..rtx.clone() };

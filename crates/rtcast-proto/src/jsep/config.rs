@@ -105,6 +105,10 @@ pub struct JsepConfig {
     pub data_channels: bool,
     /// The largest message that we receive on a data channel, in bytes. Default: 262,144.
     pub max_message_size: u64,
+    /// Whether an m-line of the peer is taken only if a track that was added can be sent on it; every other is rejected
+    /// and costs nothing. Added tracks are then `sendonly`, and negotiated are only the codecs that were chosen for them by
+    /// [`set_codec_preferences`](crate::Jsep::set_codec_preferences); without any, nothing can be sent. Default: no.
+    pub sending_only: bool,
 }
 
 impl Default for JsepConfig {
@@ -147,6 +151,7 @@ impl Default for JsepConfig {
             telephone_events: true,
             data_channels: false,
             max_message_size: 262_144,
+            sending_only: false,
         }
     }
 }
@@ -159,6 +164,16 @@ impl JsepConfig {
             codec.feedback.push(RtcpFeedback::TransportWide);
         }
         self.header_extensions.push(HeaderExtensionCapability::new(TRANSPORT_WIDE_CC_EXTENSION, true, true));
+        self
+    }
+
+    /// For a server whose peers come to receive: takes m-lines only to send on them what was added, without telephone
+    /// events and data channels (see [`sending_only`](Self::sending_only)).
+    #[must_use]
+    pub const fn for_sending(mut self) -> Self {
+        self.sending_only = true;
+        self.telephone_events = false;
+        self.data_channels = false;
         self
     }
 

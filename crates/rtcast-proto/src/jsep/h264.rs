@@ -109,15 +109,22 @@ pub enum SendFit {
     Exact,
 }
 
-/// Whether an H.264 stream of this `profile-level-id`, without B-frames, can be sent to a peer that negotiated `codec`.
+/// Whether an H.264 stream without B-frames can be sent to a peer that negotiated `codec`. The level is not compared, and a
+/// stream that does not name its profile is of Constrained Baseline. `None`: it cannot.
 ///
-/// Needs packetization mode 1, for a frame is cut into fragments. The level is not compared. `None`: it cannot.
-pub fn can_send(codec: &RtpCodec, profile_level_id: &str) -> Option<SendFit> {
-    if codec.codec != Codec::H264 || packetization_mode(codec) != "1" {
+/// RFC 6184 §6.2: packetization mode 0 takes single NAL units alone, so only a stream that was made for it, and says so,
+/// can be sent there; a stream's NAL units are else cut into fragments. Mode 1 takes both.
+pub fn can_send(codec: &RtpCodec, stream: &RtpCodec) -> Option<SendFit> {
+    let fits = match packetization_mode(codec) {
+        "1" => true,
+        "0" => stream.parameter("packetization-mode") == Some("0"),
+        _ => false,
+    };
+    if codec.codec != Codec::H264 || stream.codec != Codec::H264 || !fits {
         return None;
     }
-    let stream = ProfileLevelId::parse(profile_level_id)?;
-    let negotiated = self::profile_level_id(codec)?;
+    let stream = ProfileLevelId::parse(stream.parameter("profile-level-id").unwrap_or("42e01f"))?;
+    let negotiated = profile_level_id(codec)?;
     let common = |id: &ProfileLevelId| matches!(id.profile_idc, 0x42 | 0x4d | 0x64);
     if stream.profile == negotiated.profile {
         Some(SendFit::Exact)
@@ -185,12 +192,33 @@ mod tests {
     #[test]
     fn high_and_main_go_to_a_browser_that_said_constrained_baseline() {
         let browser = h264("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f");
-        assert_eq!(can_send(&browser, "42c01e"), Some(SendFit::Exact));
-        assert_eq!(can_send(&browser, "640028"), Some(SendFit::Lenient));
-        assert_eq!(can_send(&browser, "4d401f"), Some(SendFit::Lenient));
-        assert_eq!(can_send(&browser, "6e0028"), None, "High 10");
-        assert_eq!(can_send(&browser, "f40028"), None, "4:4:4");
+        let of = |profile: &str| h264(&format!("profile-level-id={profile}"));
+        assert_eq!(can_send(&browser, &of("42c01e")), Some(SendFit::Exact));
+        assert_eq!(can_send(&browser, &of("640028")), Some(SendFit::Lenient));
+        assert_eq!(can_send(&browser, &of("4d401f")), Some(SendFit::Lenient));
+        assert_eq!(can_send(&browser, &of("6e0028")), None, "High 10");
+        assert_eq!(can_send(&browser, &of("f40028")), None, "4:4:4");
+        assert_eq!(can_send(&browser, &RtpCodec::new(Codec::H264)), Some(SendFit::Exact));
+    }
+
+    #[test]
+    fn single_nal_units_need_a_stream_that_was_made_of_them() {
+        let browser = h264("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f");
         let single = h264("packetization-mode=0;profile-level-id=42e01f");
-        assert_eq!(can_send(&single, "42e01f"), None);
+        // Without a word it is mode 0 and Baseline.
+        let nothing = RtpCodec::new(Codec::H264);
+        let large = h264("packetization-mode=1;profile-level-id=42e01f");
+        for (peer, stream, fit) in [
+            (&single, &large, None),
+            (&nothing, &large, None),
+            (&single, &nothing, None),
+            (&single, &single, Some(SendFit::Exact)),
+            (&nothing, &single, Some(SendFit::Lenient)),
+            (&browser, &single, Some(SendFit::Exact)),
+        ] {
+            assert_eq!(can_send(peer, stream), fit, "{peer:?} {stream:?}");
+        }
+        assert_eq!(can_send(&h264("packetization-mode=2"), &single), None, "interleaved");
+        assert_eq!(can_send(&RtpCodec::new(Codec::Vp8), &single), None);
     }
 }

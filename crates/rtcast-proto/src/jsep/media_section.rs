@@ -1,23 +1,48 @@
 //! The parts of an m-line that offers and answers write alike.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::jsep::config::{HeaderExtensionCapability, LocalTransport};
 use crate::jsep::transceiver::Transceiver;
-use crate::sdp::{CandidateType, Direction, HeaderExtension, Media, Msid, Session, Setup, SsrcDescription, SsrcGroup};
-use crate::types::MediaKind;
+use crate::sdp::{
+    CandidateType, Direction, Fingerprint, HeaderExtension, Media, Msid, Session, Setup, SsrcDescription, SsrcGroup,
+    parse_payload_type, static_format,
+};
+use crate::types::{MediaKind, Mid};
 
 pub(crate) const SECURE_RTP: &str = "UDP/TLS/RTP/SAVPF";
 pub(crate) const SECURE_SCTP: &str = "UDP/DTLS/SCTP";
 pub(crate) const DATA_CHANNEL_FORMAT: &str = "webrtc-datachannel";
 
+/// What the transport says of itself, once for all m-lines.
+pub(crate) struct SharedTransport {
+    ice_ufrag: Arc<str>,
+    ice_pwd: Arc<str>,
+    ice_options: Arc<[String]>,
+    fingerprints: Arc<[Fingerprint]>,
+}
+
+impl SharedTransport {
+    pub(crate) fn new(transport: &LocalTransport) -> Self {
+        Self {
+            ice_ufrag: transport.ice_ufrag.as_str().into(),
+            ice_pwd: transport.ice_pwd.as_str().into(),
+            // RFC 8840 §4.1.1: `trickle` says that candidates may follow.
+            ice_options: Arc::new(["trickle".to_owned()]),
+            fingerprints: transport.fingerprints.as_slice().into(),
+        }
+    }
+}
+
 /// Writes the ICE and DTLS attributes.
 ///
 /// They stand in every bundled m-line, as browsers write them, though RFC 9143 §7.1.3 asks for them in one only.
-pub(crate) fn put_transport(media: &mut Media, transport: &LocalTransport, setup: Setup) {
-    media.ice_ufrag = Some(transport.ice_ufrag.clone());
-    media.ice_pwd = Some(transport.ice_pwd.clone());
-    // RFC 8840 §4.1.1: `trickle` says that candidates may follow.
-    media.ice_options = vec!["trickle".to_owned()];
-    media.fingerprints.clone_from(&transport.fingerprints);
+pub(crate) fn put_transport(media: &mut Media, transport: &SharedTransport, setup: Setup) {
+    media.ice_ufrag = Some(Arc::clone(&transport.ice_ufrag));
+    media.ice_pwd = Some(Arc::clone(&transport.ice_pwd));
+    media.ice_options = Arc::clone(&transport.ice_options);
+    media.fingerprints = Arc::clone(&transport.fingerprints);
     media.setup = Some(setup);
 }
 
@@ -52,14 +77,20 @@ pub(crate) fn put_session(session: &mut Session, transport: &LocalTransport) {
 
 /// The m-lines in use, in the order in which they may stand for the bundle: first its members, then the others.
 pub(crate) fn live_sections(session: &Session) -> impl Iterator<Item = usize> {
-    let mut order: Vec<usize> = Vec::new();
-    let members = session.bundle.iter().flatten().filter_map(|mid| session.index_of(mid));
-    for index in members.take(session.media.len()).chain(0..session.media.len()) {
-        if session.media.get(index).is_some_and(|media| !media.is_rejected()) && !order.contains(&index) {
-            order.push(index);
-        }
-    }
-    order.into_iter()
+    let places = places(session);
+    let mut seen = vec![false; session.media.len()];
+    let members = session.bundle.iter().flatten().filter_map(move |mid| places.get(mid).copied());
+    members.chain(0..session.media.len()).filter(move |index| {
+        let first = seen.get_mut(*index).is_some_and(|seen| !std::mem::replace(seen, true));
+        first && session.media.get(*index).is_some_and(|media| !media.is_rejected())
+    })
+}
+
+/// The place of each mid.
+pub(crate) fn places(session: &Session) -> HashMap<&Mid, usize> {
+    // Should a mid stand twice, its first place counts.
+    let lines = session.media.iter().enumerate().rev();
+    lines.filter_map(|(index, media)| Some((media.mid.as_ref()?, index))).collect()
 }
 
 /// The m-line whose ICE and DTLS attributes hold in an answer, or in a description of ours.
@@ -67,26 +98,32 @@ pub(crate) fn transport_section(session: &Session) -> Option<usize> {
     live_sections(session).next()
 }
 
-/// Whether two m-lines are one, or in the same BUNDLE group.
-pub(crate) fn same_bundle(session: &Session, left: usize, right: usize) -> bool {
-    let mid = |index: usize| session.media.get(index).and_then(|media| media.mid.as_ref());
-    match (mid(left), mid(right)) {
-        _ if left == right => true,
-        (Some(left), Some(right)) => session.bundle.iter().any(|group| group.contains(left) && group.contains(right)),
-        _ => false,
+/// For each m-line whether it is this one, or in the same BUNDLE group.
+pub(crate) fn bundled_with(session: &Session, tag: usize) -> Vec<bool> {
+    let mut bundled = vec![false; session.media.len()];
+    let mut mark = |index: usize| bundled.get_mut(index).into_iter().for_each(|bundled| *bundled = true);
+    mark(tag);
+    let mid = session.media.get(tag).and_then(|media| media.mid.as_ref());
+    // A mid is in one group at most.
+    if let Some(group) = mid.and_then(|mid| session.bundle.iter().find(|group| group.contains(mid))) {
+        let places = places(session);
+        group.iter().filter_map(|mid| places.get(mid)).for_each(|index| mark(*index));
     }
+    bundled
 }
 
-/// An m-line that is turned down: port 0 and the formats that were there (RFC 3264 §6).
+/// An m-line that is turned down: port 0, and the first of the formats that were there.
 pub(crate) fn rejected(like: &Media) -> Media {
     let mut media = Media::new(&like.kind, &like.protocol);
     media.port = 0;
-    media.formats.clone_from(&like.formats);
+    // RFC 3264 §6: at least one format stands there, and the list means nothing.
+    media.formats = like.formats.first().cloned().into_iter().collect();
     media.mid.clone_from(&like.mid);
     media.direction = Direction::Inactive;
     // Payload types 0 and 8 mean PCMU and PCMA wherever they stand (RFC 3551 §6), here too.
-    let fixed = like.payload_formats.iter().filter(|format| matches!(format.payload_type.value(), 0 | 8));
-    media.payload_formats = fixed.cloned().collect();
+    let first = media.formats.first().and_then(|format| parse_payload_type(format));
+    media.payload_formats =
+        first.filter(|_| media.protocol.contains("RTP/")).and_then(static_format).into_iter().collect();
     media
 }
 

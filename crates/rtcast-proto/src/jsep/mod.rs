@@ -41,6 +41,8 @@ pub use state::SignalingState;
 pub use transceiver::{Transceiver, TransceiverId, TransceiverInit};
 
 use crate::codec::RtpCodec;
+pub(crate) use codec_matching::carries;
+
 use crate::jsep::entropy::Entropy;
 use crate::sdp::{DescriptionError, Direction, SdpType, Session, SessionDescription};
 use crate::types::{MediaKind, Mid, Ssrc};
@@ -110,8 +112,14 @@ struct DataSection {
 /// A description that was created here, and whose m-lines they are.
 #[derive(Debug, Clone)]
 struct Created {
-    session: Session,
-    owners: Vec<Owner>,
+    description: SessionDescription,
+    owners: Arc<[Owner]>,
+}
+
+impl Created {
+    fn session(created: Option<&Self>) -> Option<&Session> {
+        created.map(|created| created.description.session())
+    }
 }
 
 /// Whose m-line it is.
@@ -212,7 +220,7 @@ impl Jsep {
         let id = match reusable.map(|transceiver| transceiver.id) {
             Some(id) => id,
             None => {
-                let id = self.new_transceiver(kind, Direction::Sendrecv);
+                let id = self.new_transceiver(kind, Direction::new(true, !self.config.sending_only));
                 if let Some(transceiver) = self.find(id) {
                     transceiver.created_by_add_track = true;
                 }
@@ -432,10 +440,10 @@ impl Jsep {
     fn new_transceiver(&mut self, kind: MediaKind, direction: Direction) -> TransceiverId {
         let id = TransceiverId(self.next_transceiver);
         self.next_transceiver += 1;
-        let mut taken: Vec<Ssrc> = self.transceivers.iter().flat_map(|t| [t.ssrc, t.rtx_ssrc]).collect();
-        let ssrc = self.entropy.ssrc(|ssrc| taken.contains(&ssrc));
-        taken.push(ssrc);
-        let rtx_ssrc = self.entropy.ssrc(|ssrc| taken.contains(&ssrc));
+        let transceivers = &self.transceivers;
+        let taken = |ssrc: Ssrc| transceivers.iter().any(|t| t.ssrc == ssrc || t.rtx_ssrc == ssrc);
+        let ssrc = self.entropy.ssrc(taken);
+        let rtx_ssrc = self.entropy.ssrc(|rtx| rtx == ssrc || taken(rtx));
         self.transceivers.push(Transceiver {
             id,
             kind,

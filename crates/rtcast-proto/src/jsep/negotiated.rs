@@ -1,5 +1,7 @@
 //! What the transport and the media layers learn from a description that was set.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::codec::Codec;
 use crate::codec::RtpCodec;
 use crate::jsep::h264::{SendFit, can_send};
@@ -7,7 +9,7 @@ use crate::jsep::media_section::transport_section;
 use crate::jsep::remote_transport::RemoteTransport;
 use crate::jsep::transceiver::TransceiverId;
 use crate::jsep::{Jsep, Owner, SignalingState, codec_matching};
-use crate::sdp::{Direction, HeaderExtension, Media, PayloadFormat, RtcpFeedback, Session, Setup};
+use crate::sdp::{Direction, HeaderExtension, Media, PayloadFormat, Retransmissions, RtcpFeedback, Session, Setup};
 use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
 
 /// What came of setting a description.
@@ -58,6 +60,8 @@ pub enum RefusalReason {
     NoCommonCodec,
     /// Its transceiver was stopped on our side.
     Stopped,
+    /// We only send, and there is no track for it, or the peer does not receive on it.
+    NothingToSend,
 }
 
 /// A track that the peer sends.
@@ -155,8 +159,7 @@ impl NegotiatedMedia {
         if stream.codec != Codec::H264 {
             return self.send_codecs.iter().find(|entry| codec_matching::compatible(&entry.codec, stream));
         }
-        let profile = stream.parameter("profile-level-id").unwrap_or("42e01f");
-        let fits = |wanted| self.send_codecs.iter().find(|entry| can_send(&entry.codec, profile) == Some(wanted));
+        let fits = |wanted| self.send_codecs.iter().find(|entry| can_send(&entry.codec, stream) == Some(wanted));
         fits(SendFit::Exact).or_else(|| fits(SendFit::Lenient))
     }
 }
@@ -262,14 +265,17 @@ impl Jsep {
     ) -> Option<NegotiatedMedia> {
         let transceiver = self.transceiver(id)?;
         let (answer, offer) = if we_answered { (ours, theirs) } else { (theirs, ours) };
+        let (our_retransmissions, their_retransmissions) = (ours.retransmissions(), theirs.retransmissions());
+        let retransmission =
+            |of: &Retransmissions, of_type: PayloadType| of.get(usize::from(of_type.value())).copied()?;
         let mut send_codecs = Vec::new();
         let mut receive_codecs = Vec::new();
         for answered in &answer.payload_formats {
             let Some(offered) = counterpart(answered, offer) else { continue };
             let (mine, peers) = if we_answered { (answered, offered) } else { (offered, answered) };
             let feedback: Vec<_> = mine.feedback.iter().filter(|kind| peers.feedback.contains(kind)).cloned().collect();
-            let my_rtx = ours.retransmission_of(mine.payload_type);
-            let peers_rtx = theirs.retransmission_of(peers.payload_type);
+            let my_rtx = retransmission(&our_retransmissions, mine.payload_type);
+            let peers_rtx = retransmission(&their_retransmissions, peers.payload_type);
             let entry = |format: &PayloadFormat, rtx: Option<PayloadType>| {
                 Some(NegotiatedCodec {
                     payload_type: format.payload_type,
@@ -296,19 +302,14 @@ impl Jsep {
             true => extension,
             false => HeaderExtension { direction: extension.direction.reversed(), ..extension },
         });
-        let retransmits = |source: Ssrc| {
-            theirs
-                .ssrc_groups
-                .iter()
-                .any(|group| group.semantics == "FID" && group.ssrcs.iter().skip(1).any(|ssrc| *ssrc == source))
-        };
+        let retransmitted = RetransmittedSources::of(theirs);
         let remote_sources = theirs
             .ssrcs
             .iter()
-            .filter(|source| !retransmits(source.ssrc))
+            .filter(|source| !retransmitted.retransmissions.contains(&source.ssrc))
             .map(|source| RemoteSource {
                 ssrc: source.ssrc,
-                rtx: theirs.retransmission_ssrc(source.ssrc),
+                rtx: retransmitted.by_source.get(&source.ssrc).copied(),
                 cname: source.cname.clone(),
             })
             .collect();
@@ -331,6 +332,26 @@ impl Jsep {
             remote_track_id: transceiver.remote_track_id.clone(),
             remote_stream_ids: transceiver.remote_stream_ids.clone(),
         })
+    }
+}
+
+/// What `a=ssrc-group:FID` says.
+struct RetransmittedSources {
+    by_source: HashMap<Ssrc, Ssrc>,
+    retransmissions: HashSet<Ssrc>,
+}
+
+impl RetransmittedSources {
+    fn of(media: &Media) -> Self {
+        let mut sources = Self { by_source: HashMap::new(), retransmissions: HashSet::new() };
+        for group in media.ssrc_groups.iter().filter(|group| group.semantics == "FID") {
+            let Some((first, rest)) = group.ssrcs.split_first() else { continue };
+            sources.retransmissions.extend(rest);
+            if let Some(second) = rest.first() {
+                sources.by_source.entry(*first).or_insert(*second);
+            }
+        }
+        sources
     }
 }
 

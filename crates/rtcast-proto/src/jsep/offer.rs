@@ -1,8 +1,11 @@
 //! Writing an offer (RFC 8829 §5.2).
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use crate::jsep::codec_matching::preferred;
 use crate::jsep::config::{BundlePolicy, LocalTransport};
-use crate::jsep::media_section::{self, DATA_CHANNEL_FORMAT, SECURE_RTP, SECURE_SCTP};
+use crate::jsep::media_section::{self, DATA_CHANNEL_FORMAT, SECURE_RTP, SECURE_SCTP, SharedTransport};
 use crate::jsep::numbering::Numbering;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
@@ -25,14 +28,15 @@ impl Jsep {
                 hint: "answer the peer's offer first, or set a rollback".into(),
             });
         }
-        let created = self.write_offer(transport);
+        let (session, owners) = self.write_offer(transport);
         self.session_version += 1;
-        let description = SessionDescription::from_session(SdpType::Offer, created.session.clone());
-        self.last_offer = Some(created);
+        let description = SessionDescription::from_session(SdpType::Offer, session);
+        self.last_offer = Some(Created { description: description.clone(), owners: owners.into() });
         Ok(description)
     }
 
-    fn write_offer(&self, transport: &LocalTransport) -> Created {
+    fn write_offer(&self, transport: &LocalTransport) -> (Session, Vec<Owner>) {
+        let shared = SharedTransport::new(transport);
         let local = self.pending_local.as_ref().or(self.current_local.as_ref()).map(SessionDescription::session);
         let remote = self.current_remote.as_ref().map(SessionDescription::session);
         let mut numbering = Numbering::new(local.into_iter().chain(remote));
@@ -59,17 +63,17 @@ impl Jsep {
             let (media, owner) = match (owner, self.transceivers.iter().find(|t| t.media_line == Some(index))) {
                 (_, Some(transceiver)) if transceiver.is_live() => {
                     let mid = transceiver.mid.clone().unwrap_or_else(|| mids.fresh());
-                    (self.offer_media(transceiver, mid, before, &mut numbering, transport), owner)
+                    (self.offer_media(transceiver, mid, before, &mut numbering, &shared), owner)
                 }
                 (_, Some(_)) => (media_section::rejected(template), owner),
                 (Owner::Data, _) => {
                     let mid = self.data.as_ref().map_or_else(|| mids.fresh(), |data| data.mid.clone());
-                    (self.offer_data(mid, template, transport), owner)
+                    (self.offer_data(mid, template, &shared), owner)
                 }
                 // RFC 8829 §5.2.2: an m-line that nobody uses any more is taken by the next new transceiver.
                 _ => match new.next_if(|_| first_in_use.is_none_or(|first| first < index)) {
                     Some(transceiver) => (
-                        self.offer_media(transceiver, mids.fresh(), None, &mut numbering, transport),
+                        self.offer_media(transceiver, mids.fresh(), None, &mut numbering, &shared),
                         Owner::Transceiver(transceiver.id),
                     ),
                     None => (media_section::rejected(template), Owner::Nobody),
@@ -79,13 +83,13 @@ impl Jsep {
             owners.push(owner);
         }
         for transceiver in new {
-            session.media.push(self.offer_media(transceiver, mids.fresh(), None, &mut numbering, transport));
+            session.media.push(self.offer_media(transceiver, mids.fresh(), None, &mut numbering, &shared));
             owners.push(Owner::Transceiver(transceiver.id));
         }
         if self.data_requested && self.data.is_none() {
             let template =
                 Media { formats: vec![DATA_CHANNEL_FORMAT.to_owned()], ..Media::new("application", SECURE_SCTP) };
-            session.media.push(self.offer_data(mids.fresh(), &template, transport));
+            session.media.push(self.offer_data(mids.fresh(), &template, &shared));
             owners.push(Owner::Data);
         }
         session.bundle.extend(self.bundle(&session));
@@ -93,7 +97,7 @@ impl Jsep {
         if self.config.bundle_policy == BundlePolicy::MaxBundle {
             self.mark_bundle_only(&mut session);
         }
-        Created { session, owners }
+        (session, owners)
     }
 
     /// RFC 8829 §5.2.1, RFC 9143 §7.2.1: m-lines that the peer has not bundled yet, but the one that stands for the
@@ -111,8 +115,8 @@ impl Jsep {
             media.bundle_only = true;
             media.ice_ufrag = None;
             media.ice_pwd = None;
-            media.ice_options.clear();
-            media.fingerprints.clear();
+            media.ice_options = Arc::default();
+            media.fingerprints = Arc::default();
             media.setup = None;
             media.rtcp_mux = false;
             media.rtcp_mux_only = false;
@@ -122,20 +126,14 @@ impl Jsep {
 
     /// Everything in one group. Who was in it before stays in front, so that the transport stays (RFC 9143 §7.5.1).
     fn bundle(&self, session: &Session) -> Option<Vec<Mid>> {
-        let in_use = |mid: &&Mid| {
-            let media = session.index_of(mid).and_then(|index| session.media.get(index));
-            media.is_some_and(|media| !media.is_rejected())
-        };
+        let live = session.media.iter().filter(|media| !media.is_rejected());
+        // Each is taken out as it gets its place in the group.
+        let mut in_use: HashSet<&Mid> = live.filter_map(|media| media.mid.as_ref()).collect();
         let mut settled = [&self.current_local, &self.current_remote].into_iter().flatten();
         let answer = settled.find(|description| description.sdp_type() == SdpType::Answer);
         let old = answer.into_iter().flat_map(|answer| answer.session().bundle.iter().flatten());
         let new = session.media.iter().filter_map(|media| media.mid.as_ref());
-        let mut group: Vec<Mid> = Vec::new();
-        for mid in old.chain(new).filter(in_use) {
-            if !group.contains(mid) {
-                group.push(mid.clone());
-            }
-        }
+        let group: Vec<Mid> = old.chain(new).filter(|mid| in_use.remove(mid)).cloned().collect();
         (!group.is_empty()).then_some(group)
     }
 
@@ -145,7 +143,7 @@ impl Jsep {
         mid: Mid,
         before: Option<&Media>,
         numbering: &mut Numbering<'_>,
-        transport: &LocalTransport,
+        transport: &SharedTransport,
     ) -> Media {
         let mut media = Media::new(transceiver.kind.as_str(), SECURE_RTP);
         media.mid = Some(mid);
@@ -155,7 +153,10 @@ impl Jsep {
         media.rtcp_mux_only = true;
         media.rtcp_rsize = true;
         media_section::put_transport(&mut media, transport, Setup::Actpass);
-        let capabilities = preferred(&self.config.codecs, transceiver.kind, &transceiver.codec_preferences);
+        let mut capabilities = preferred(&self.config.codecs, transceiver.kind, &transceiver.codec_preferences);
+        if self.config.sending_only && transceiver.codec_preferences.is_empty() {
+            capabilities.clear();
+        }
         for capability in capabilities {
             let asked = !transceiver.codec_preferences.is_empty();
             if capability.offered || asked {
@@ -193,7 +194,7 @@ impl Jsep {
         media
     }
 
-    fn offer_data(&self, mid: Mid, template: &Media, transport: &LocalTransport) -> Media {
+    fn offer_data(&self, mid: Mid, template: &Media, transport: &SharedTransport) -> Media {
         let mut media = Media::new("application", &template.protocol);
         media.formats.clone_from(&template.formats);
         media.mid = Some(mid);
@@ -206,19 +207,20 @@ impl Jsep {
 }
 
 /// Hands out mids as browsers do: the lowest numbers that no m-line has or had.
-struct Mids {
-    taken: Vec<Mid>,
+pub(crate) struct Mids {
+    taken: HashSet<Mid>,
     next: u32,
 }
 
 impl Mids {
-    fn new<'a>(jsep: &Jsep, sessions: impl Iterator<Item = &'a Session>) -> Self {
+    pub(crate) fn new<'a>(jsep: &Jsep, sessions: impl Iterator<Item = &'a Session>) -> Self {
         let used = sessions.flat_map(|session| &session.media).filter_map(|media| media.mid.clone());
         let own = jsep.transceivers.iter().filter_map(|transceiver| transceiver.mid.clone());
-        Self { taken: used.chain(own).collect(), next: jsep.next_mid }
+        let data = jsep.data.as_ref().map(|data| data.mid.clone());
+        Self { taken: used.chain(own).chain(data).collect(), next: jsep.next_mid }
     }
 
-    fn fresh(&mut self) -> Mid {
+    pub(crate) fn fresh(&mut self) -> Mid {
         loop {
             let mid = Mid::new(self.next.to_string());
             self.next = self.next.wrapping_add(1);

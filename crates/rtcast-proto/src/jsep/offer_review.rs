@@ -1,31 +1,41 @@
 //! Which m-lines of the peer's offer are served, and over whose transport (RFC 8829 §5.3.1, RFC 9143 §7.3).
 
-use crate::jsep::Jsep;
 use crate::jsep::codec_matching::answer_formats;
-use crate::jsep::media_section::{live_sections, same_bundle};
+use crate::jsep::media_section::{bundled_with, live_sections};
 use crate::jsep::negotiated::{RefusalReason, RefusedMedia};
-use crate::sdp::Session;
+use crate::jsep::transceiver::Transceiver;
+use crate::jsep::{Jsep, TransceiverId};
+use crate::sdp::{Media, Session};
+use crate::types::MediaKind;
 
 /// What we make of an offer.
 #[derive(Debug)]
 pub(crate) struct OfferReview {
     /// The m-line whose ICE and DTLS attributes hold, `None` if all are rejected.
     pub(crate) tag: Option<usize>,
-    /// For each m-line why our answer rejects it, `None` if it does not.
-    pub(crate) refusals: Vec<Option<RefusalReason>>,
+    /// For each m-line what becomes of it.
+    verdicts: Vec<Verdict>,
 }
+
+/// What becomes of an m-line: the transceiver that takes it, if that is settled, or why it is rejected.
+type Verdict = Result<Option<TransceiverId>, RefusalReason>;
 
 impl OfferReview {
     /// Why this m-line is rejected.
     pub(crate) fn refusal(&self, index: usize) -> Option<RefusalReason> {
-        self.refusals.get(index).copied().flatten()
+        self.verdicts.get(index)?.err()
+    }
+
+    /// The transceiver that waits for an m-line and takes this one, where only what we send is taken.
+    pub(crate) fn taker(&self, index: usize) -> Option<TransceiverId> {
+        self.verdicts.get(index)?.ok()?
     }
 
     pub(crate) fn refused(&self, offer: &Session) -> Vec<RefusedMedia> {
-        let lines = self.refusals.iter().zip(&offer.media).enumerate();
+        let lines = self.verdicts.iter().zip(&offer.media).enumerate();
         lines
-            .filter_map(|(media_line, (reason, media))| {
-                Some(RefusedMedia { media_line, kind: media.kind.clone(), reason: (*reason)? })
+            .filter_map(|(media_line, (verdict, media))| {
+                Some(RefusedMedia { media_line, kind: media.kind.clone(), reason: verdict.err()? })
             })
             .collect()
     }
@@ -33,25 +43,27 @@ impl OfferReview {
 
 impl Jsep {
     pub(crate) fn review(&self, offer: &Session) -> OfferReview {
-        let mut refusals: Vec<_> = (0..offer.media.len()).map(|index| self.refusal(offer, index)).collect();
+        let waiting = |t: &&Transceiver| t.is_live() && t.media_line.is_none() && t.created_by_add_track;
+        let mut waiting: Vec<&Transceiver> = self.transceivers.iter().filter(waiting).collect();
+        let lines = offer.media.iter().enumerate();
+        let mut verdicts: Vec<_> = lines.map(|(index, media)| self.verdict(index, media, &mut waiting)).collect();
         // RFC 9143 §7.3.1: the first of the group that is not rejected stands for it.
-        let tag = live_sections(offer).find(|index| refusals.get(*index).is_some_and(Option::is_none));
+        let tag = live_sections(offer).find(|index| verdicts.get(*index).is_some_and(Result::is_ok));
         if let Some(tag) = tag {
-            for (index, refusal) in refusals.iter_mut().enumerate() {
+            for (verdict, bundled) in verdicts.iter_mut().zip(bundled_with(offer, tag)) {
                 // RFC 8829 §5.3.1, policy `max-bundle`: there is one transport, for one group.
-                if refusal.is_none() && !same_bundle(offer, tag, index) {
-                    *refusal = Some(RefusalReason::NotBundled);
+                if verdict.is_ok() && !bundled {
+                    *verdict = Err(RefusalReason::NotBundled);
                 }
             }
         }
-        OfferReview { tag, refusals }
+        OfferReview { tag, verdicts }
     }
 
-    /// Why an m-line is rejected for what it is itself.
-    fn refusal(&self, offer: &Session, index: usize) -> Option<RefusalReason> {
-        let media = offer.media.get(index)?;
+    /// What becomes of an m-line for what it is itself.
+    fn verdict(&self, index: usize, media: &Media, waiting: &mut Vec<&Transceiver>) -> Verdict {
         if media.is_rejected() {
-            return Some(RefusalReason::RejectedByOffer);
+            return Err(RefusalReason::RejectedByOffer);
         }
         let transceiver = self.transceivers.iter().find(|t| t.media_line == Some(index));
         match media.media_kind() {
@@ -59,14 +71,37 @@ impl Jsep {
                 // W3C webrtc-pc §5.4, stop: to avoid problems with BUNDLE, a transceiver that is stopping does not affect
                 // createAnswer; our next offer says it.
                 if transceiver.is_some_and(|transceiver| transceiver.stopped) {
-                    return Some(RefusalReason::Stopped);
+                    return Err(RefusalReason::Stopped);
                 }
-                let preferences = transceiver.map(|t| &*t.codec_preferences).unwrap_or_default();
-                let formats = answer_formats(media, &self.config.codecs, kind, preferences);
-                formats.is_empty().then_some(RefusalReason::NoCommonCodec)
+                if transceiver.is_none() && self.config.sending_only {
+                    return self.taken_up(media, kind, waiting);
+                }
+                match self.has_common_codec(media, kind, transceiver) {
+                    true => Ok(None),
+                    false => Err(RefusalReason::NoCommonCodec),
+                }
             }
-            None if media.is_data() => (!self.config.data_channels).then_some(RefusalReason::DataChannelsDisabled),
-            _ => Some(RefusalReason::UnknownKind),
+            None if media.is_data() && self.config.data_channels => Ok(None),
+            None if media.is_data() => Err(RefusalReason::DataChannelsDisabled),
+            _ => Err(RefusalReason::UnknownKind),
         }
+    }
+
+    /// The first that waits for a new m-line and can send on this one.
+    fn taken_up(&self, media: &Media, kind: MediaKind, waiting: &mut Vec<&Transceiver>) -> Verdict {
+        if !media.direction.receives() || waiting.iter().all(|transceiver| transceiver.kind != kind) {
+            return Err(RefusalReason::NothingToSend);
+        }
+        let fits = |t: &&Transceiver| t.kind == kind && self.has_common_codec(media, kind, Some(t));
+        let at = waiting.iter().position(fits).ok_or(RefusalReason::NoCommonCodec)?;
+        Ok(Some(waiting.remove(at).id))
+    }
+
+    fn has_common_codec(&self, media: &Media, kind: MediaKind, transceiver: Option<&Transceiver>) -> bool {
+        let preferences = transceiver.map(|t| &*t.codec_preferences).unwrap_or_default();
+        if self.config.sending_only && preferences.is_empty() {
+            return false;
+        }
+        !answer_formats(media, &self.config.codecs, kind, preferences).is_empty()
     }
 }

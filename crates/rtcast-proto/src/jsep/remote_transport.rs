@@ -50,11 +50,11 @@ pub(crate) fn remote_transport(
     };
     let ufrag = media
         .ice_ufrag
-        .clone()
+        .as_deref()
         .ok_or_else(|| missing("ice-ufrag", "ICE needs the peer's user name: pass the SDP as the peer made it"))?;
     let pwd = media
         .ice_pwd
-        .clone()
+        .as_deref()
         .ok_or_else(|| missing("ice-pwd", "ICE needs the peer's password: pass the SDP as the peer made it"))?;
     if media.fingerprints.is_empty() {
         return Err(missing(
@@ -64,14 +64,14 @@ pub(crate) fn remote_transport(
     }
     let setup = setup(media, tag, sdp_type)?;
     rtcp_mux(session, tag)?;
-    let ice = IceParameters { ufrag, pwd, lite: session.ice_lite };
+    let ice = IceParameters { ufrag: ufrag.to_owned(), pwd: pwd.to_owned(), lite: session.ice_lite };
     Ok(Some(RemoteTransport {
         media_line: tag,
         mid: media.mid.clone(),
         // RFC 8839 §4.4.1.1.1: a change of either is a restart.
         ice_restart: settled.is_some_and(|old| (&old.ufrag, &old.pwd) != (&ice.ufrag, &ice.pwd)),
         ice,
-        fingerprints: media.fingerprints.clone(),
+        fingerprints: media.fingerprints.to_vec(),
         setup,
         candidates: media.candidates.clone(),
         end_of_candidates: media.end_of_candidates,

@@ -1,10 +1,13 @@
 //! Setting a description: all checks first, then everything at once (RFC 8829 §5.6 to §5.11).
 
+use std::sync::Arc;
+
 use crate::jsep::media_section::transport_section;
 use crate::jsep::negotiated::{Outcome, RemoteTrack};
+use crate::jsep::offer::Mids;
 use crate::jsep::remote_transport::{RemoteTransport, remote_transport};
 use crate::jsep::transceiver::Transceiver;
-use crate::jsep::{DataSection, Jsep, Owner, SignalingState, validate};
+use crate::jsep::{Created, DataSection, Jsep, Owner, SignalingState, TransceiverId, validate};
 use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription};
 use crate::types::{MediaKind, Mid};
 
@@ -24,7 +27,7 @@ impl Jsep {
                 Ok(())
             }),
             SdpType::Offer => {
-                let created = self.last_offer.as_ref().map(|created| &created.session);
+                let created = Created::session(self.last_offer.as_ref());
                 validate::unchanged(description.session(), created, true)?;
                 self.commit(|jsep, _| {
                     jsep.apply_local_offer(description, next_state);
@@ -32,7 +35,7 @@ impl Jsep {
                 })
             }
             SdpType::Answer | SdpType::Pranswer => {
-                let created = self.last_answer.as_ref().map(|created| &created.session);
+                let created = Created::session(self.last_answer.as_ref());
                 validate::unchanged(description.session(), created, false)?;
                 self.commit(|jsep, outcome| jsep.apply_local_answer(description, next_state, outcome))
             }
@@ -89,12 +92,12 @@ impl Jsep {
         if self.state == SignalingState::Stable {
             self.before_offer = Some(self.snapshot());
         }
-        let owners = self.last_offer.as_ref().map(|created| created.owners.clone()).unwrap_or_default();
-        for (index, (media, owner)) in description.session().media.iter().zip(owners).enumerate() {
+        let owners = self.last_offer.as_ref().map(|created| Arc::clone(&created.owners)).unwrap_or_default();
+        for (index, (media, owner)) in description.session().media.iter().zip(owners.iter()).enumerate() {
             let Some(mid) = &media.mid else { continue };
             match owner {
                 Owner::Transceiver(id) => {
-                    if let Some(transceiver) = self.find(id) {
+                    if let Some(transceiver) = self.find(*id) {
                         transceiver.mid = Some(mid.clone());
                         transceiver.media_line = Some(index);
                     }
@@ -151,14 +154,17 @@ impl Jsep {
         let review = self.review(offer);
         outcome.refused = review.refused(offer);
         outcome.remote_transport = self.read_transport(offer, review.tag, SdpType::Offer)?;
+        // For m-lines without a mid: the lowest numbers that nothing else uses.
+        let mut mids = None;
         for (index, media) in offer.media.iter().enumerate() {
             if review.refusal(index).is_some() {
                 continue;
             }
-            let known = self.transceivers.iter().find(|t| t.media_line == Some(index)).and_then(|t| t.mid.clone());
-            let mid = media.mid.clone().or(known).unwrap_or_else(|| self.free_mid(offer));
+            let known = || self.transceivers.iter().find(|t| t.media_line == Some(index)).and_then(|t| t.mid.clone());
+            let mid = media.mid.clone().or_else(known);
+            let mid = mid.unwrap_or_else(|| mids.get_or_insert_with(|| Mids::new(self, [offer].into_iter())).fresh());
             match media.media_kind() {
-                Some(kind) => self.associate(index, mid, kind, media),
+                Some(kind) => self.associate(index, mid, kind, media, review.taker(index)),
                 None => self.data = Some(DataSection { mid, media_line: index }),
             }
             self.note_remote_track(index, media, media.direction.reversed(), outcome);
@@ -271,13 +277,13 @@ impl Jsep {
     }
 
     /// RFC 8829 §5.10: finds the transceiver of an offered m-line, or makes one.
-    fn associate(&mut self, index: usize, mid: Mid, kind: MediaKind, media: &Media) {
+    fn associate(&mut self, index: usize, mid: Mid, kind: MediaKind, media: &Media, taker: Option<TransceiverId>) {
         let known = self.transceivers.iter().find(|t| t.media_line == Some(index)).map(|t| t.id);
         let waiting = || {
             let mut free = self.transceivers.iter().filter(|t| t.kind == kind && t.is_live() && t.media_line.is_none());
             free.find(|t| t.created_by_add_track && media.direction.receives()).map(|t| t.id)
         };
-        let id = match known.or_else(waiting) {
+        let id = match known.or(taker).or_else(waiting) {
             Some(id) => id,
             None => {
                 let id = self.new_transceiver(kind, Direction::Recvonly);
@@ -330,23 +336,6 @@ impl Jsep {
             media.is_some_and(Media::is_rejected)
         };
         self.owner(index) == Owner::Nobody && (rejected(&self.current_local) || rejected(&self.current_remote))
-    }
-
-    /// A mid for an m-line that has none: the lowest number that nothing else uses.
-    fn free_mid(&self, offer: &Session) -> Mid {
-        let taken = |mid: &Mid| {
-            offer.index_of(mid).is_some()
-                || self.transceivers.iter().any(|t| t.mid.as_ref() == Some(mid))
-                || self.data.as_ref().is_some_and(|data| data.mid == *mid)
-        };
-        let mut number = self.next_mid;
-        loop {
-            let mid = Mid::new(number.to_string());
-            if !taken(&mid) {
-                return mid;
-            }
-            number = number.wrapping_add(1);
-        }
     }
 }
 

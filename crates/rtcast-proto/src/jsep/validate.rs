@@ -1,7 +1,7 @@
 //! Everything that is checked before a description changes anything.
 
 use crate::jsep::SignalingState;
-use crate::jsep::media_section::{same_bundle, transport_section};
+use crate::jsep::media_section::{bundled_with, transport_section};
 use crate::jsep::negotiated::counterpart;
 use crate::sdp::{DescriptionError, Media, MediaLine, SdpType, Session};
 
@@ -130,7 +130,7 @@ pub(crate) fn answer_fits(answer: &Session, offer: &Session) -> Result<(), Descr
             offer.media.len()
         ));
     }
-    let tag = transport_section(answer);
+    let bundled = transport_section(answer).map(|tag| bundled_with(answer, tag)).unwrap_or_default();
     for (index, (answered, offered)) in answer.media.iter().zip(&offer.media).enumerate() {
         let rejected = answered.is_rejected();
         let same_mid = answered.mid == offered.mid || (rejected && answered.mid.is_none());
@@ -143,7 +143,7 @@ pub(crate) fn answer_fits(answer: &Session, offer: &Session) -> Result<(), Descr
         if rejected {
             continue;
         }
-        if !tag.is_some_and(|tag| same_bundle(answer, tag, index)) {
+        if !bundled.get(index).is_some_and(|bundled| *bundled) {
             return Err(DescriptionError::Unsupported {
                 problem: format!("the answer does not bundle {}", answered.line(index)),
                 hint: "everything goes over one transport here: the peer must support BUNDLE (RFC 9143)".into(),

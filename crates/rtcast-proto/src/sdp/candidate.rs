@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::sdp::error::{DescriptionError, shortened};
 use crate::sdp::json;
+use crate::sdp::limits;
+use crate::sdp::{MAXIMUM_CANDIDATE_EXTENSIONS, MAXIMUM_CANDIDATE_LENGTH};
 
 /// What kind of address a candidate is (RFC 8445 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +81,11 @@ impl Candidate {
         self.address.len() > 6 && self.address.to_ascii_lowercase().ends_with(".local")
     }
 
+    /// The bytes that it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + limits::candidate(self)
+    }
+
     /// The value of one extension, such as `ufrag`.
     pub fn extension(&self, name: &str) -> Option<&str> {
         self.extensions.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -105,6 +112,9 @@ impl FromStr for Candidate {
 
 /// Reads what follows `candidate:`; the error says what is wrong.
 pub(crate) fn parse_candidate(text: &str) -> Result<Candidate, String> {
+    if text.len() > MAXIMUM_CANDIDATE_LENGTH {
+        return Err(format!("it has {} bytes, and {MAXIMUM_CANDIDATE_LENGTH} are the most", text.len()));
+    }
     let mut words = text.split_ascii_whitespace();
     let mut next = |name: &str| words.next().ok_or_else(|| format!("it ends before the {name}"));
     let number = |name: &str, word: &str, highest: u32| match word.parse::<u32>() {
@@ -144,6 +154,9 @@ pub(crate) fn parse_candidate(text: &str) -> Result<Candidate, String> {
             "raddr" => candidate.related_address = Some(value.to_owned()),
             "rport" => candidate.related_port = Some(number("rport", value, 65_535)? as u16),
             "tcptype" => candidate.tcp_type = Some(value.to_owned()),
+            _ if candidate.extensions.len() >= MAXIMUM_CANDIDATE_EXTENSIONS => {
+                return Err(format!("more than {MAXIMUM_CANDIDATE_EXTENSIONS} names and values follow"));
+            }
             _ => candidate.extensions.push((name.to_owned(), value.to_owned())),
         }
     }

@@ -1,6 +1,7 @@
 //! The payload formats of an m-line: `a=rtpmap`, `a=fmtp` and `a=rtcp-fb` together.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codec::{Codec, RtpCodec};
 use crate::types::PayloadType;
@@ -48,8 +49,9 @@ impl PayloadFormat {
     /// The codec, if it is one that is implemented here and has the clock and channels that it must have.
     pub fn codec(&self) -> Option<RtpCodec> {
         let codec = Codec::from_encoding_name(&self.name)?;
-        let channels = if codec == Codec::Opus { 2 } else { 1 };
-        (self.clock_rate == codec.clock_rate() && self.channels == channels)
+        // RFC 7587 §7: Opus is always signalled with two channels, whatever it carries; some say nothing and mean the same.
+        let channels = if codec == Codec::Opus { 1..=2 } else { 1..=1 };
+        (self.clock_rate == codec.clock_rate() && channels.contains(&self.channels))
             .then(|| RtpCodec { codec, sdp_fmtp_line: self.parameters.clone() })
     }
 
@@ -85,7 +87,7 @@ pub enum RtcpFeedback {
     /// `transport-cc`: the arrival time of every packet.
     TransportWide,
     /// Any other, as it stands.
-    Other(String),
+    Other(Arc<str>),
 }
 
 impl RtcpFeedback {
@@ -110,7 +112,7 @@ impl RtcpFeedback {
             Self::ReceiverEstimatedMaximumBitrate,
             Self::TransportWide,
         ];
-        known.into_iter().find(|kind| kind.as_str() == text).unwrap_or_else(|| Self::Other(text.to_owned()))
+        known.into_iter().find(|kind| kind.as_str() == text).unwrap_or_else(|| Self::Other(text.into()))
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::sdp::error::{DescriptionError, shortened};
 use crate::sdp::json;
+use crate::sdp::limits::DescriptionLimits;
 use crate::sdp::session::Session;
 
 /// The part that a description plays in a negotiation: W3C's `RTCSdpType`.
@@ -95,11 +96,23 @@ impl SessionDescription {
     /// # Errors
     /// A [`DescriptionError`] that names the mistake when the text is not SDP, and the line that is wrong.
     pub fn new(sdp_type: SdpType, sdp: impl Into<String>) -> Result<Self, DescriptionError> {
+        Self::new_within(sdp_type, sdp, &DescriptionLimits::DEFAULT)
+    }
+
+    /// The same with limits of the caller's, such as a server's for what strangers offer.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_within(
+        sdp_type: SdpType,
+        sdp: impl Into<String>,
+        limits: &DescriptionLimits,
+    ) -> Result<Self, DescriptionError> {
         let sdp = sdp.into();
         if sdp_type == SdpType::Rollback {
             return Ok(Self::rollback());
         }
-        let session = Session::parse(&sdp)?;
+        let session = Session::parse_within(&sdp, limits)?;
         Ok(Self::build(sdp_type, sdp, session))
     }
 

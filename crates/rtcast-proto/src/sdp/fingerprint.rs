@@ -31,11 +31,12 @@ impl FromStr for Fingerprint {
             "sha-256" => 32,
             "sha-384" => 48,
             "sha-512" => 64,
-            _ => value.len(),
+            _ => value.len().min(64),
         };
         if value.len() != expected {
             return Err(
-                "`a=fingerprint` with as many bytes as the hash has: 32 for sha-256, 48 for sha-384, 64 for sha-512",
+                "`a=fingerprint` with as many bytes as the hash has: 32 for sha-256, 48 for sha-384, 64 for sha-512, which \
+                 are the most",
             );
         }
         Ok(Self { algorithm, value })

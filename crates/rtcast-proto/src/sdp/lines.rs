@@ -3,12 +3,7 @@
 use std::fmt;
 
 use crate::sdp::error::{DescriptionError, shortened};
-
-/// No description that two peers exchange is anywhere near this long, in bytes.
-const MAXIMUM_LENGTH: usize = 1 << 20;
-
-/// The m-lines that one description may have.
-const MAXIMUM_MEDIA_LINES: usize = 512;
+use crate::sdp::limits::DescriptionLimits;
 
 /// One line with its number, so that an error can name it.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +41,7 @@ impl SdpLines {
     /// # Errors
     /// [`DescriptionError::NotSdp`], [`DescriptionError::Line`] or [`DescriptionError::MissingLine`].
     pub fn parse(text: &str) -> Result<Self, DescriptionError> {
-        parse(text).map(|(lines, _)| lines)
+        parse(text, &DescriptionLimits::DEFAULT).map(|(lines, _)| lines)
     }
 
     pub(crate) const fn new(session: sdp_types::Session) -> Self {
@@ -66,9 +61,12 @@ impl fmt::Display for SdpLines {
     }
 }
 
-pub(crate) fn parse(text: &str) -> Result<(SdpLines, Vec<Line<'_>>), DescriptionError> {
-    refuse_what_is_no_sdp(text)?;
-    let lines = split(text)?;
+pub(crate) fn parse<'a>(
+    text: &'a str,
+    limits: &DescriptionLimits,
+) -> Result<(SdpLines, Vec<Line<'a>>), DescriptionError> {
+    refuse_what_is_no_sdp(text, limits)?;
+    let lines = split(text, limits)?;
     let session = sdp_types::Session::parse(text.as_bytes()).map_err(|error| explain(&error, &lines))?;
     let head = || lines.iter().take_while(|line| line.key != b'm');
     for (key, name, hint) in [
@@ -84,12 +82,12 @@ pub(crate) fn parse(text: &str) -> Result<(SdpLines, Vec<Line<'_>>), Description
 }
 
 /// Finds the mistakes that are about the whole text, whose remedy lies in the caller's code.
-fn refuse_what_is_no_sdp(text: &str) -> Result<(), DescriptionError> {
+fn refuse_what_is_no_sdp(text: &str, limits: &DescriptionLimits) -> Result<(), DescriptionError> {
     let not_sdp = |problem: String, hint: &'static str| Err(DescriptionError::NotSdp { problem, hint: hint.into() });
     let trimmed = text.trim();
-    if text.len() > MAXIMUM_LENGTH {
+    if text.len() > limits.length {
         return not_sdp(
-            format!("the SDP has {} bytes", text.len()),
+            format!("the SDP has {} bytes, and {} are the most that are taken", text.len(), limits.length),
             "a description has a few thousand; check what was passed",
         );
     }
@@ -140,9 +138,9 @@ fn refuse_what_is_no_sdp(text: &str) -> Result<(), DescriptionError> {
     Ok(())
 }
 
-fn split(text: &str) -> Result<Vec<Line<'_>>, DescriptionError> {
+fn split<'a>(text: &'a str, limits: &DescriptionLimits) -> Result<Vec<Line<'a>>, DescriptionError> {
     let mut lines: Vec<Line<'_>> = Vec::new();
-    let mut media_lines = 0;
+    let (mut media_lines, mut attributes) = (0, 0);
     for (index, text) in text.split('\n').enumerate() {
         let number = index + 1;
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -150,6 +148,9 @@ fn split(text: &str) -> Result<Vec<Line<'_>>, DescriptionError> {
             continue;
         }
         let error = |expected: &'static str| DescriptionError::at_line(number, text, expected);
+        let too_many = |limit: usize, what: &str| {
+            DescriptionError::at_line(number, text, format!("no more than {limit} {what} in one SDP"))
+        };
         // RFC 8866 §9: a byte-string has no NUL, CR or LF.
         if text.contains(['\r', '\0']) {
             return Err(error("a line that ends with one CR LF or one LF and has no other CR or NUL in it"));
@@ -174,14 +175,18 @@ fn split(text: &str) -> Result<Vec<Line<'_>>, DescriptionError> {
             b'a' if line.attribute().is_none_or(|(name, _)| name.is_empty() || name.contains(' ')) => {
                 return Err(error("the name of an attribute after `a=`, such as `a=sendrecv` or `a=mid:0`"));
             }
+            b'a' => attributes += 1,
             b'm' => media_lines += 1,
             // RFC 8866 §5.3: `s=` must not be empty; Python's and old stacks' `s=` is harmless, so only this is let by.
             b's' => {}
             _ if value.is_empty() => return Err(error(form_of(key))),
             _ => {}
         }
-        if media_lines > MAXIMUM_MEDIA_LINES {
-            return Err(error("no more than 512 m-lines in one SDP"));
+        if media_lines > limits.media_lines {
+            return Err(too_many(limits.media_lines, "m-lines"));
+        }
+        if attributes > limits.attributes {
+            return Err(too_many(limits.attributes, "attributes"));
         }
         lines.push(line);
     }

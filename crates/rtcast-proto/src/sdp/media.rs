@@ -1,25 +1,27 @@
 //! One m-line with its attributes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use sdp_types::{Attribute, Connection};
 
 use crate::sdp::candidate::{Candidate, parse_candidate};
-use crate::sdp::codecs::{PayloadFormat, RtcpFeedback, parse_payload_type, parse_rtpmap, static_format};
+use crate::sdp::codecs::{PayloadFormat, parse_payload_type};
 use crate::sdp::direction::Direction;
 use crate::sdp::error::{DescriptionError, MediaLine};
 use crate::sdp::extmap::HeaderExtension;
 use crate::sdp::fingerprint::{Fingerprint, Setup};
+use crate::sdp::formats::Formats;
+use crate::sdp::limits::{
+    self, MAXIMUM_CANDIDATES, MAXIMUM_EXTENSIONS, MAXIMUM_FINGERPRINTS, MAXIMUM_FORMATS, MAXIMUM_ICE_OPTIONS,
+    MAXIMUM_MID, MAXIMUM_MSIDS, MAXIMUM_SOURCE_GROUPS, MAXIMUM_SOURCES,
+};
 use crate::sdp::lines::Line;
 use crate::sdp::ssrc::{Msid, SsrcDescription, SsrcGroup};
 use crate::types::{MediaKind, Mid, PayloadType, Ssrc};
 
-/// The formats that one m-line may list; there are 128 payload types.
-const MAXIMUM_FORMATS: usize = 512;
-
-/// The sources that one m-line may announce.
-const MAXIMUM_SOURCES: usize = 1_024;
-
-/// The candidates that one m-line may list.
-const MAXIMUM_CANDIDATES: usize = 1_024;
+/// The RTX payload type of each payload type.
+pub(crate) type Retransmissions = [Option<PayloadType>; 128];
 
 /// One m-line and the attributes under it that WebRTC knows, with those of the session that hold for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +41,13 @@ pub struct Media {
     /// Who sends, seen from the side that wrote this; without a word in the text it is `sendrecv`.
     pub direction: Direction,
     /// `a=ice-ufrag`.
-    pub ice_ufrag: Option<String>,
+    pub ice_ufrag: Option<Arc<str>>,
     /// `a=ice-pwd`.
-    pub ice_pwd: Option<String>,
-    /// The words of `a=ice-options`.
-    pub ice_options: Vec<String>,
-    /// Every `a=fingerprint`.
-    pub fingerprints: Vec<Fingerprint>,
+    pub ice_pwd: Option<Arc<str>>,
+    /// The words of `a=ice-options`, shared by all m-lines that have them from the session.
+    pub ice_options: Arc<[String]>,
+    /// Every `a=fingerprint`, shared in the same way.
+    pub fingerprints: Arc<[Fingerprint]>,
     /// `a=setup`.
     pub setup: Option<Setup>,
     /// `a=rtcp-mux`.
@@ -94,8 +96,8 @@ impl Media {
             direction: Direction::Sendrecv,
             ice_ufrag: None,
             ice_pwd: None,
-            ice_options: Vec::new(),
-            fingerprints: Vec::new(),
+            ice_options: Arc::default(),
+            fingerprints: Arc::default(),
             setup: None,
             rtcp_mux: false,
             rtcp_mux_only: false,
@@ -152,6 +154,18 @@ impl Media {
         found.map(|format| format.payload_type)
     }
 
+    /// For each payload type its RTX payload type, for whoever asks of many.
+    pub(crate) fn retransmissions(&self) -> Retransmissions {
+        let mut found = [None; 128];
+        for format in self.payload_formats.iter().rev() {
+            let slot = format.retransmits().and_then(|of| found.get_mut(usize::from(of.value())));
+            if let Some(slot) = slot {
+                *slot = Some(format.payload_type);
+            }
+        }
+        found
+    }
+
     /// The retransmission source of this source, by `a=ssrc-group:FID`.
     pub fn retransmission_ssrc(&self, ssrc: Ssrc) -> Option<Ssrc> {
         let mut groups = self.ssrc_groups.iter().filter(|group| group.semantics == "FID");
@@ -165,42 +179,49 @@ impl Media {
         MediaLine { index, kind: self.kind.clone(), mid: self.mid.as_ref().map(|mid| mid.as_str().to_owned()) }
     }
 
+    /// Reads an m-line, and counts the bytes of what it does not share with the session.
     pub(crate) fn parse(
         m_line: &sdp_types::Media,
         session: Option<&Connection>,
         lines: &[Line<'_>],
-        inherited: &Inherited,
-    ) -> Result<Self, DescriptionError> {
+        inherited: &SharedAttributes,
+    ) -> Result<(Self, usize), DescriptionError> {
         let mut media = Self::new(&m_line.media, &m_line.proto);
         media.port = m_line.port;
-        media.formats = m_line.fmt.split_ascii_whitespace().map(str::to_owned).collect();
+        // One more than there may be, which the m-line itself is then told of.
+        media.formats = m_line.fmt.split_ascii_whitespace().take(MAXIMUM_FORMATS + 1).map(str::to_owned).collect();
         if let Some(connection) = m_line.connections.first().or(session) {
             media.address.clone_from(&connection.connection_address);
         }
-        let mut transport = Inherited::default();
-        let mut formats = Formats::default();
+        let mut reading = Reading::default();
+        let mut order = Vec::new();
         for line in lines {
             match line.attribute() {
-                Some((name, value)) => media.attribute(line, name, value, &mut transport, &mut formats)?,
+                Some((name, value)) => media.attribute(line, name, value, &mut reading)?,
                 None if line.key == b'm' && media.formats.len() > MAXIMUM_FORMATS => {
-                    return Err(line.error("no more than 512 formats in one m-line"));
+                    return Err(line.error("no more than 128 formats in one m-line"));
                 }
                 None if line.key == b'm' && media.protocol.contains("RTP/") => {
                     let numbers = media.formats.iter().map(|format| parse_payload_type(format));
-                    formats.order = numbers
+                    order = numbers
                         .collect::<Option<Vec<_>>>()
                         .ok_or_else(|| line.error("payload types from 0 to 127 after the protocol, such as `96 97`"))?;
                 }
                 None => {}
             }
         }
-        media.payload_formats = formats.assemble();
-        media.inherit(transport, inherited);
+        media.payload_formats = reading.formats.assemble(&order);
+        let own = reading.transport.share();
+        let memory = own.memory();
+        media.inherit(&own, inherited);
         // A description is kept as long as its connection.
+        media.formats.shrink_to_fit();
         media.extensions.shrink_to_fit();
         media.candidates.shrink_to_fit();
+        media.msids.shrink_to_fit();
         media.ssrcs.shrink_to_fit();
-        Ok(media)
+        media.ssrc_groups.shrink_to_fit();
+        Ok((media, memory))
     }
 
     fn attribute(
@@ -208,13 +229,12 @@ impl Media {
         line: &Line<'_>,
         name: &str,
         value: &str,
-        transport: &mut Inherited,
-        formats: &mut Formats,
+        reading: &mut Reading,
     ) -> Result<(), DescriptionError> {
         match name {
             "mid" => match value.trim() {
-                mid if mid.is_empty() || mid.contains(' ') => {
-                    return Err(line.error("`a=mid:<name>`, such as `a=mid:0`"));
+                mid if mid.is_empty() || mid.contains(' ') || mid.len() > MAXIMUM_MID => {
+                    return Err(line.error("`a=mid:<name>`, such as `a=mid:0`, with at most 255 bytes"));
                 }
                 mid => self.mid = Some(Mid::from(mid)),
             },
@@ -224,37 +244,30 @@ impl Media {
             "bundle-only" => self.bundle_only = true,
             "extmap-allow-mixed" => self.extmap_allow_mixed = true,
             "end-of-candidates" => self.end_of_candidates = true,
-            "candidate" if self.candidates.len() >= MAXIMUM_CANDIDATES => {
-                return Err(line.error("no more than 1024 candidates in one m-line"));
+            "candidate" => {
+                let candidate = parse_candidate(value);
+                let candidate =
+                    candidate.map_err(|problem| line.error(format!("a candidate of RFC 8839 §5.1: {problem}")))?;
+                push(&mut self.candidates, candidate, MAXIMUM_CANDIDATES, line, "candidates")?;
             }
-            "candidate" => self.candidates.push(
-                parse_candidate(value)
-                    .map_err(|problem| line.error(format!("a candidate of RFC 8839 §5.1: {problem}")))?,
-            ),
-            "extmap" => self.extensions.push(value.parse().map_err(|form: &'static str| line.error(form))?),
-            "msid" => self.msids.push(value.parse().map_err(|form: &'static str| line.error(form))?),
-            "ssrc-group" => self.ssrc_groups.push(value.parse().map_err(|form: &'static str| line.error(form))?),
-            "ssrc" => self.ssrc_attribute(value).ok_or_else(|| {
+            "extmap" => {
+                let extension = value.parse().map_err(|form: &'static str| line.error(form))?;
+                push(&mut self.extensions, extension, MAXIMUM_EXTENSIONS, line, "header extensions")?;
+            }
+            "msid" => {
+                let msid = value.parse().map_err(|form: &'static str| line.error(form))?;
+                push(&mut self.msids, msid, MAXIMUM_MSIDS, line, "`a=msid`")?;
+            }
+            "ssrc-group" => {
+                let group = value.parse().map_err(|form: &'static str| line.error(form))?;
+                push(&mut self.ssrc_groups, group, MAXIMUM_SOURCE_GROUPS, line, "groups of sources")?;
+            }
+            "ssrc" => self.ssrc_attribute(value, &mut reading.sources).ok_or_else(|| {
                 line.error("`a=ssrc:<number> <attribute>:<value>`, and at most 1024 sources in one m-line")
             })?,
-            "rtpmap" => formats.maps.push(parse_rtpmap(value).ok_or_else(|| {
-                line.error("`a=rtpmap:<payload type> <name>/<clock>`, such as `a=rtpmap:96 VP8/90000`")
-            })?),
-            "fmtp" => {
-                let found = value.split_once(' ').and_then(|(number, text)| Some((parse_payload_type(number)?, text)));
-                let (number, text) = found.ok_or_else(|| line.error("`a=fmtp:<payload type> <parameters>`"))?;
-                formats.parameters.push((number, text.trim().to_owned()));
-            }
-            "rtcp-fb" => {
-                let found = value.split_once(' ').and_then(|(number, text)| match number {
-                    "*" => Some((None, text)),
-                    number => Some((Some(parse_payload_type(number)?), text)),
-                });
-                let (number, text) = found.ok_or_else(|| {
-                    line.error("`a=rtcp-fb:<payload type or *> <feedback>`, such as `a=rtcp-fb:96 nack pli`")
-                })?;
-                formats.feedback.push((number, RtcpFeedback::from_text(text)));
-            }
+            "rtpmap" => reading.formats.rtpmap(line, value)?,
+            "fmtp" => reading.formats.fmtp(line, value)?,
+            "rtcp-fb" => reading.formats.rtcp_fb(line, value)?,
             "sctp-port" => {
                 let port = value.trim().parse().map_err(|_| line.error("`a=sctp-port:<0 to 65535>`"))?;
                 self.sctp_port = Some(port);
@@ -269,15 +282,16 @@ impl Media {
                 let size = value.trim().parse().map_err(|_| line.error("`a=max-message-size:<bytes>`"))?;
                 self.max_message_size = Some(size);
             }
-            _ => transport.attribute(line, name, value)?,
+            _ => reading.transport.attribute(line, name, value)?,
         }
         Ok(())
     }
 
-    fn ssrc_attribute(&mut self, value: &str) -> Option<()> {
+    /// `sources` has the place of each source that is known.
+    fn ssrc_attribute(&mut self, value: &str, sources: &mut HashMap<Ssrc, usize>) -> Option<()> {
         let (number, attribute) = value.split_once(' ').unwrap_or((value, ""));
         let ssrc = Ssrc(number.parse().ok()?);
-        let known = self.ssrcs.iter().position(|known| known.ssrc == ssrc).unwrap_or(self.ssrcs.len());
+        let known = *sources.entry(ssrc).or_insert(self.ssrcs.len());
         if known == self.ssrcs.len() && known < MAXIMUM_SOURCES {
             self.ssrcs.push(SsrcDescription { ssrc, cname: None, msid: None });
         }
@@ -291,14 +305,16 @@ impl Media {
     }
 
     /// RFC 8866 §5.13: a session-level attribute holds for every m-line that does not say otherwise.
-    fn inherit(&mut self, own: Inherited, session: &Inherited) {
-        let credentials = if own.ice_ufrag.is_some() || own.ice_pwd.is_some() { &own } else { session };
+    fn inherit(&mut self, own: &SharedAttributes, session: &SharedAttributes) {
+        let credentials = if own.ice_ufrag.is_some() || own.ice_pwd.is_some() { own } else { session };
         self.ice_ufrag.clone_from(&credentials.ice_ufrag);
         self.ice_pwd.clone_from(&credentials.ice_pwd);
         self.setup = own.setup.or(session.setup);
         self.direction = own.direction.or(session.direction).unwrap_or_default();
-        self.ice_options = if own.ice_options.is_empty() { session.ice_options.clone() } else { own.ice_options };
-        self.fingerprints = if own.fingerprints.is_empty() { session.fingerprints.clone() } else { own.fingerprints };
+        let shared = if own.ice_options.is_empty() { &session.ice_options } else { &own.ice_options };
+        self.ice_options = Arc::clone(shared);
+        let shared = if own.fingerprints.is_empty() { &session.fingerprints } else { &own.fingerprints };
+        self.fingerprints = Arc::clone(shared);
     }
 
     /// Writes the m-line; `mixed` says that the session allows mixed header extensions for all.
@@ -342,15 +358,15 @@ impl Media {
         }
         let mut add = |name: &str, value: String| attributes.push(Attribute::with_value(name, value));
         if let Some(ufrag) = &self.ice_ufrag {
-            add("ice-ufrag", ufrag.clone());
+            add("ice-ufrag", ufrag.to_string());
         }
         if let Some(pwd) = &self.ice_pwd {
-            add("ice-pwd", pwd.clone());
+            add("ice-pwd", pwd.to_string());
         }
         if !self.ice_options.is_empty() {
             add("ice-options", self.ice_options.join(" "));
         }
-        for fingerprint in &self.fingerprints {
+        for fingerprint in self.fingerprints.iter() {
             add("fingerprint", fingerprint.to_string());
         }
         if let Some(setup) = self.setup {
@@ -410,30 +426,92 @@ impl Media {
     }
 }
 
-/// The attributes that may stand at session level and then hold for every m-line.
-#[derive(Debug, Clone, Default)]
+/// Adds what a line says, unless there are as many already as there may be.
+fn push<T>(
+    items: &mut Vec<T>,
+    item: T,
+    most: usize,
+    line: &Line<'_>,
+    what: &'static str,
+) -> Result<(), DescriptionError> {
+    if items.len() >= most {
+        return Err(line.error(format!("no more than {most} {what} in one m-line")));
+    }
+    items.push(item);
+    Ok(())
+}
+
+/// What is gathered while the lines of an m-line are read.
+#[derive(Debug, Default)]
+struct Reading {
+    transport: Inherited,
+    formats: Formats,
+    sources: HashMap<Ssrc, usize>,
+}
+
+/// The attributes that may stand at session level and then hold for every m-line, as they are read.
+#[derive(Debug, Default)]
 pub(crate) struct Inherited {
-    ice_ufrag: Option<String>,
-    ice_pwd: Option<String>,
+    ice_ufrag: Option<Arc<str>>,
+    ice_pwd: Option<Arc<str>>,
     ice_options: Vec<String>,
     fingerprints: Vec<Fingerprint>,
     setup: Option<Setup>,
     direction: Option<Direction>,
 }
 
+/// The same once they were read, for any number of m-lines.
+#[derive(Debug, Default)]
+pub(crate) struct SharedAttributes {
+    ice_ufrag: Option<Arc<str>>,
+    ice_pwd: Option<Arc<str>>,
+    ice_options: Arc<[String]>,
+    fingerprints: Arc<[Fingerprint]>,
+    setup: Option<Setup>,
+    direction: Option<Direction>,
+}
+
+impl SharedAttributes {
+    /// The bytes that they take.
+    pub(crate) fn memory(&self) -> usize {
+        let words = [&self.ice_ufrag, &self.ice_pwd].into_iter().flatten().map(|word| word.len() + 32).sum::<usize>();
+        words + limits::ice_options(&self.ice_options) + limits::fingerprints(&self.fingerprints)
+    }
+}
+
 impl Inherited {
+    pub(crate) fn share(self) -> SharedAttributes {
+        SharedAttributes {
+            ice_ufrag: self.ice_ufrag,
+            ice_pwd: self.ice_pwd,
+            ice_options: if self.ice_options.is_empty() { Arc::default() } else { self.ice_options.into() },
+            fingerprints: if self.fingerprints.is_empty() { Arc::default() } else { self.fingerprints.into() },
+            setup: self.setup,
+            direction: self.direction,
+        }
+    }
+
     pub(crate) fn attribute(&mut self, line: &Line<'_>, name: &str, value: &str) -> Result<(), DescriptionError> {
         match name {
             // RFC 8839 §5.4: 4 to 256 characters for the fragment, 22 to 256 for the password.
             "ice-ufrag" => match value.trim() {
-                text if (4..=256).contains(&text.len()) => self.ice_ufrag = Some(text.to_owned()),
+                text if (4..=256).contains(&text.len()) => self.ice_ufrag = Some(text.into()),
                 _ => return Err(line.error("`a=ice-ufrag:` with 4 to 256 characters (RFC 8839 §5.4)")),
             },
             "ice-pwd" => match value.trim() {
-                text if (22..=256).contains(&text.len()) => self.ice_pwd = Some(text.to_owned()),
+                text if (22..=256).contains(&text.len()) => self.ice_pwd = Some(text.into()),
                 _ => return Err(line.error("`a=ice-pwd:` with 22 to 256 characters (RFC 8839 §5.4)")),
             },
-            "ice-options" => self.ice_options = value.split_ascii_whitespace().map(str::to_owned).collect(),
+            "ice-options" => {
+                let words = value.split_ascii_whitespace().take(MAXIMUM_ICE_OPTIONS + 1);
+                self.ice_options = words.map(str::to_owned).collect();
+                if self.ice_options.len() > MAXIMUM_ICE_OPTIONS {
+                    return Err(line.error("no more than 32 words in `a=ice-options`"));
+                }
+            }
+            "fingerprint" if self.fingerprints.len() >= MAXIMUM_FINGERPRINTS => {
+                return Err(line.error("no more than 16 fingerprints in one place"));
+            }
             "fingerprint" => self.fingerprints.push(value.parse().map_err(|form: &'static str| line.error(form))?),
             "setup" => match Setup::from_word(value.trim()) {
                 Some(setup) => self.setup = Some(setup),
@@ -446,38 +524,5 @@ impl Inherited {
             }
         }
         Ok(())
-    }
-}
-
-/// The lines about payload types, which may stand in any order.
-#[derive(Debug, Default)]
-struct Formats {
-    order: Vec<PayloadType>,
-    maps: Vec<PayloadFormat>,
-    parameters: Vec<(PayloadType, String)>,
-    feedback: Vec<(Option<PayloadType>, RtcpFeedback)>,
-}
-
-impl Formats {
-    fn assemble(self) -> Vec<PayloadFormat> {
-        let mut formats: Vec<PayloadFormat> = Vec::with_capacity(self.order.len());
-        for payload_type in self.order {
-            if formats.iter().any(|known| known.payload_type == payload_type) {
-                continue;
-            }
-            let map = self.maps.iter().find(|map| map.payload_type == payload_type).cloned();
-            let Some(mut format) = map.or_else(|| static_format(payload_type)) else { continue };
-            let parameters = self.parameters.iter().find(|(number, _)| *number == payload_type);
-            format.parameters = parameters.map(|(_, text)| text.clone());
-            let feedback = self.feedback.iter().filter(|(number, _)| number.is_none_or(|n| n == payload_type));
-            for (_, kind) in feedback {
-                if !format.feedback.contains(kind) {
-                    format.feedback.push(kind.clone());
-                }
-            }
-            format.feedback.shrink_to_fit();
-            formats.push(format);
-        }
-        formats
     }
 }

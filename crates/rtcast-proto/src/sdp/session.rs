@@ -6,6 +6,7 @@ use std::fmt;
 use sdp_types::{AddrType, Attribute, NetType, Origin, Time};
 
 use crate::sdp::error::DescriptionError;
+use crate::sdp::limits::{self, DescriptionLimits};
 use crate::sdp::lines::{self, Line, SdpLines};
 use crate::sdp::media::{Inherited, Media};
 use crate::types::Mid;
@@ -38,18 +39,26 @@ impl Session {
     /// # Errors
     /// A [`DescriptionError`] with the line that is wrong.
     pub fn parse(text: &str) -> Result<Self, DescriptionError> {
-        Self::parse_in_passes(text).map_err(|error| {
+        Self::parse_within(text, &DescriptionLimits::DEFAULT)
+    }
+
+    /// The same with limits of the caller's: what comes from strangers should be no larger than what they need.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_within(text: &str, limits: &DescriptionLimits) -> Result<Self, DescriptionError> {
+        Self::parse_in_passes(text, limits).map_err(|error| {
             // The passes look for different mistakes; a person wants to hear of the first wrong line first.
             let head = |line: usize| text.split_inclusive('\n').take(line.saturating_sub(1)).collect::<String>();
-            match error.line().map(|line| Self::parse(&head(line))) {
+            match error.line().map(|line| Self::parse_within(&head(line), limits)) {
                 Some(Err(earlier @ DescriptionError::Line { .. })) => earlier,
                 _ => error,
             }
         })
     }
 
-    fn parse_in_passes(text: &str) -> Result<Self, DescriptionError> {
-        let (parsed, lines) = lines::parse(text)?;
+    fn parse_in_passes(text: &str, limits: &DescriptionLimits) -> Result<Self, DescriptionError> {
+        let (parsed, lines) = lines::parse(text, limits)?;
         let sections = sections(&lines);
         let origin = &parsed.session().origin;
         let mut session = Self {
@@ -67,7 +76,16 @@ impl Session {
                     let mut words = value.split_ascii_whitespace();
                     if words.next() == Some("BUNDLE") {
                         // RFC 9143 §7: an m-line is in one group at most, and there once.
-                        session.bundle.push(words.filter(|word| grouped.insert(*word)).map(Mid::from).collect());
+                        let group: Vec<Mid> = words.filter(|word| grouped.insert(*word)).map(Mid::from).collect();
+                        if grouped.len() > limits.media_lines {
+                            let most = limits.media_lines;
+                            return Err(
+                                line.error(format!("no more than {most} mids in all groups, as there are m-lines"))
+                            );
+                        }
+                        if !group.is_empty() {
+                            session.bundle.push(group);
+                        }
                     }
                 }
                 "ice-lite" => session.ice_lite = true,
@@ -75,10 +93,21 @@ impl Session {
                 _ => inherited.attribute(line, name, value)?,
             }
         }
+        let inherited = inherited.share();
+        let mut memory = limits::head(&session) + inherited.memory();
         session.media.reserve_exact(parsed.session().medias.len());
         for (media, section) in parsed.session().medias.iter().zip(sections.get(1..).unwrap_or_default()) {
-            let mut media = Media::parse(media, parsed.session().connection.as_ref(), section, &inherited)?;
+            let (mut media, own) = Media::parse(media, parsed.session().connection.as_ref(), section, &inherited)?;
             media.extmap_allow_mixed |= session.extmap_allow_mixed;
+            memory += limits::media(&media) + own;
+            if memory > limits.memory
+                && let Some(line) = section.first()
+            {
+                let most = limits.memory;
+                return Err(
+                    line.error(format!("so few formats, sources and m-lines that all fit in {most} bytes of memory"))
+                );
+            }
             session.media.push(media);
         }
         Ok(session)

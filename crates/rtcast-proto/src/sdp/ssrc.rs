@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::sdp::limits::MAXIMUM_GROUPED_SOURCES;
 use crate::types::Ssrc;
 
 /// What the `a=ssrc` lines say about one source (RFC 5576 §4.1).
@@ -30,12 +31,17 @@ impl FromStr for SsrcGroup {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORM: &str = "`a=ssrc-group:<semantics> <ssrc> <ssrc>…`, such as `a=ssrc-group:FID 1 2`";
+        const MANY: &str = "no more than 32 sources in one group";
         if text.starts_with(' ') {
             return Err(FORM);
         }
         let mut words = text.split_ascii_whitespace();
         let semantics = words.next().ok_or(FORM)?.to_owned();
-        let ssrcs = words.map(|word| word.parse().map(Ssrc)).collect::<Result<Vec<_>, _>>().map_err(|_| FORM)?;
+        let ssrcs = words.take(MAXIMUM_GROUPED_SOURCES + 1).map(|word| word.parse().map(Ssrc));
+        let ssrcs = ssrcs.collect::<Result<Vec<_>, _>>().map_err(|_| FORM)?;
+        if ssrcs.len() > MAXIMUM_GROUPED_SOURCES {
+            return Err(MANY);
+        }
         if ssrcs.is_empty() { Err(FORM) } else { Ok(Self { semantics, ssrcs }) }
     }
 }

@@ -354,3 +354,20 @@ fn mixed_header_extensions_are_answered_where_they_are_offered() {
         assert!(outcome.negotiated.unwrap().media.iter().all(|media| media.extmap_allow_mixed == mixed));
     }
 }
+
+#[test]
+fn opus_without_its_channels_is_taken_as_it_is_written() {
+    for (map, taken) in [("OPUS/48000", true), ("opus/48000/1", true), ("opus/48000/6", false), ("opus/16000/2", false)]
+    {
+        let mut side = Side::new("callee");
+        side.jsep.add_track(MediaKind::Audio, "sound", &[]).unwrap();
+        let text = CHROMIUM.replace("opus/48000/2", map).replace(" 111 63 9 0 8 13 110 126", " 111");
+        side.take(&offer(text));
+        let (answer, outcome) = side.answer();
+        assert_eq!(!answer.session().media[0].is_rejected(), taken, "{map}");
+        if taken {
+            assert_eq!(outcome.negotiated.unwrap().media[0].send_codecs[0].codec.codec, Codec::Opus);
+            assert!(answer.sdp().contains(&format!("a=rtpmap:111 {}\r\n", map.trim_end_matches("/1"))));
+        }
+    }
+}

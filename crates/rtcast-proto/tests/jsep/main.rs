@@ -12,6 +12,7 @@ mod random_walk;
 mod renegotiation;
 mod rfc8829_examples;
 mod rollback;
+mod sending_only;
 mod states;
 mod tracks;
 mod wrong_input;
