@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use rtcast_proto::connection::StaleCandidates;
+
 use super::events::PeerConnectionEvent;
 
 /// Events that a listener may lag behind before it loses the oldest: a peer may open a thousand data channels at once.
@@ -51,6 +53,17 @@ impl Listeners {
             }
             None => false,
         });
+    }
+
+    /// Takes the candidates with another fragment than this out of the queues.
+    pub(super) fn forget_stale_candidates(&self, described: Option<&str>) {
+        for listener in self.queues.iter().filter_map(Weak::upgrade) {
+            let mut stale = StaleCandidates::new(described);
+            listener.lock().events.retain(|event| match event {
+                PeerConnectionEvent::IceCandidate(candidate) => !stale.is_stale(candidate.as_ref()),
+                _ => true,
+            });
+        }
     }
 
     /// Nothing more will happen.

@@ -50,6 +50,7 @@ impl PeerConnection {
         let set = self.call(move |entry, now| {
             let result = entry.connection.set_local_description(now, description);
             entry.shared().update_descriptions(&entry.connection);
+            entry.shared().forget_stale_candidates(&entry.connection);
             result
         });
         Ok(set.await??)
@@ -63,6 +64,7 @@ impl PeerConnection {
         let set = self.call(move |entry, now| {
             let result = entry.connection.set_remote_description(now, &description);
             entry.shared().update_descriptions(&entry.connection);
+            entry.shared().forget_stale_candidates(&entry.connection);
             result
         });
         Ok(set.await??)

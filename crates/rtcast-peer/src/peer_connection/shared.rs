@@ -194,6 +194,12 @@ impl Shared {
         snapshot.revision = connection.revision();
     }
 
+    /// Takes back what listeners have not heard yet of candidates that no description goes with any more: an application
+    /// that hears of a candidate may send it, whatever description it has sent before.
+    pub(crate) fn forget_stale_candidates(&self, connection: &Connection) {
+        lock(&self.listeners).forget_stale_candidates(connection.described_fragment());
+    }
+
     /// Passes an event on to whoever listens.
     pub(crate) fn event(self: &Arc<Self>, event: ConnectionEvent) {
         let event = match event {

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use crate::support::{connect, endpoint, first_track, frame, next_frame, wait_for};
 use rtcast_peer::{
-    Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, OfferOptions, PeerConnection, PeerConnectionState,
-    RtpCodec,
+    Broadcast, Codec, Configuration, IceGatheringState, MediaKind, MediaStreamTrack, OfferOptions, PeerConnection,
+    PeerConnectionEvent, PeerConnectionState, RtpCodec,
 };
 
 fn fragment(connection: &PeerConnection) -> String {
     let description = connection.local_description().expect("a description");
-    description.session().media[0].ice_ufrag.clone().expect("a fragment")
+    description.session().media[0].ice_ufrag.as_deref().expect("a fragment").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,4 +55,45 @@ async fn either_side_restarts_on_one_shard_and_on_two() {
         left.close().await;
         right.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_heard_of_an_offer_before_it_is_taken_back_is_not_heard_after() {
+    let (left, right) = (endpoint(1).await, endpoint(1).await);
+    let polite = PeerConnection::new(Configuration::on(&left)).await.unwrap();
+    let other = PeerConnection::new(Configuration::on(&right)).await.unwrap();
+    let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+    polite.add_track(MediaStreamTrack::new(MediaKind::Video, vec![broadcast])).await.unwrap();
+    connect(&polite, &other).await;
+    wait_for(&polite, PeerConnectionState::Connected).await;
+    wait_for(&other, PeerConnectionState::Connected).await;
+    let stays = fragment(&polite);
+
+    // An application that is busy with what the peer sends while events of its own offer wait.
+    let (mut late, mut probe) = (polite.events(), polite.events());
+    polite.restart_ice().await.unwrap();
+    polite.set_local_description(None).await.unwrap();
+    let taken_back = fragment(&polite);
+    assert_ne!(stays, taken_back);
+    loop {
+        let event = probe.recv().await.expect("the connection stands");
+        if let PeerConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete) = event {
+            break;
+        }
+    }
+    other.set_local_description(None).await.unwrap();
+    polite.set_remote_description(other.local_description().unwrap()).await.unwrap();
+    polite.set_local_description(None).await.unwrap();
+    assert_eq!(fragment(&polite), stays);
+    polite.close().await;
+    let mut events = 0;
+    while let Some(event) = late.recv().await {
+        events += 1;
+        if let PeerConnectionEvent::IceCandidate(Some(candidate)) = event {
+            assert_ne!(candidate.username_fragment, Some(taken_back.clone()), "{candidate:?}");
+        }
+    }
+    assert!(events > 0, "the states of gathering were heard");
+    left.close().await;
+    right.close().await;
 }

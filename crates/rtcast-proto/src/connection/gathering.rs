@@ -35,6 +35,33 @@ pub struct IceCandidateError {
     pub error_text: String,
 }
 
+/// Finds in a queue of events the candidates that no description goes with any more, and the end of them.
+#[derive(Debug)]
+pub struct StaleCandidates<'a> {
+    described: Option<&'a str>,
+    found: bool,
+}
+
+impl<'a> StaleCandidates<'a> {
+    /// For the fragment of [`Connection::described_fragment`].
+    pub const fn new(described: Option<&'a str>) -> Self {
+        Self { described, found: false }
+    }
+
+    /// Whether this event is out of date; to be asked of each [`ConnectionEvent::IceCandidate`] in the order of the queue.
+    pub fn is_stale(&mut self, candidate: Option<&IceCandidate>) -> bool {
+        match candidate {
+            Some(candidate) => {
+                let stale = candidate.username_fragment.as_deref() != self.described;
+                self.found = stale;
+                stale
+            }
+            // The end of those that went before.
+            None => std::mem::take(&mut self.found),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     options: IceOptions,
@@ -244,7 +271,7 @@ impl Connection {
         (self.gathering.told, self.remote_candidates.len())
     }
 
-    /// W3C's `getRemoteCandidates`: those that the peer told, in their order; at most 64 are kept.
+    /// W3C's `getRemoteCandidates`: those that the peer told, in their order; at most 64 in 24 KiB are kept.
     pub fn remote_ice_candidates(&self) -> Vec<IceCandidate> {
         let told = self.remote_candidates.iter().map(|candidate| IceCandidate {
             candidate: candidate.to_string(),
@@ -255,7 +282,32 @@ impl Connection {
         told.collect()
     }
 
+    /// The ICE user name fragment of the local description that stands, pending or else current. Candidates with another
+    /// are of no use to the peer: it has not got the description that they go with, or that was taken back.
+    pub fn described_fragment(&self) -> Option<&str> {
+        self.jsep.local_fragment()
+    }
+
+    /// W3C webrtc-pc §4.4.1.5: what was not told yet when another description was set is told only if it goes with that;
+    /// what a rollback took back is not told at all.
+    pub(super) fn forget_stale_candidates(&mut self) {
+        let described = self.jsep.local_fragment();
+        let mut stale = StaleCandidates::new(described);
+        self.events.retain(|event| match event {
+            ConnectionEvent::IceCandidate(candidate) => !stale.is_stale(candidate.as_ref()),
+            _ => true,
+        });
+    }
+
     fn tell_gathered(&mut self) {
+        let newest = &self.transport.ice.credentials().username_fragment;
+        // A restart of the peer's has begun before our answer says so, and one of ours may have been taken back: then there
+        // is no description yet, or none any more, that these candidates go with.
+        if self.gathering.generation != Some(self.transport.ice.newest_generation())
+            || self.jsep.local_fragment() != Some(newest.as_str())
+        {
+            return;
+        }
         let known = self.transport.ice.candidates(&self.transport.ice.credentials().username_fragment).len();
         let told = self.told_candidates(self.gathering.told..known);
         self.events.extend(told.into_iter().map(|candidate| ConnectionEvent::IceCandidate(Some(candidate))));

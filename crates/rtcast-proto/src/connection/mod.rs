@@ -54,7 +54,7 @@ use transport::{Received, Transport};
 pub use batch::{Transmit, TransmitBatch};
 pub use dtmf::DtmfError;
 pub use event::ConnectionEvent;
-pub use gathering::{IceCandidateError, IceOptions};
+pub use gathering::{IceCandidateError, IceOptions, StaleCandidates};
 pub use parameters::{
     RtcpParameters, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters,
     RtpSendParameters,

@@ -11,14 +11,15 @@ use super::{Connection, ConnectionEvent, SenderSlot};
 use crate::ice::{IceCredentials, IceRole};
 use crate::jsep::{
     LocalTransport, Negotiated, NegotiatedMedia, Outcome, RemoteCandidate, SignalingState, Transceiver, TransceiverId,
-    TransceiverInit,
+    TransceiverInit, carries,
 };
 use crate::sdp::{Candidate, DescriptionError, IceCandidate, SdpType, SessionDescription};
 use crate::types::MediaKind;
 use crate::{Codec, RtpCodec};
 
-/// Candidates of the peer that are remembered for statistics.
+/// Candidates of the peer that are remembered for statistics, and the bytes of memory that they may take.
 const MAX_REMOTE_CANDIDATES: usize = 64;
+const MAX_REMOTE_CANDIDATE_MEMORY: usize = 24 * 1024;
 
 impl Connection {
     /// W3C's `addTrack`: sends a track on a transceiver of its kind that has none and never sent, else on a new one.
@@ -102,6 +103,7 @@ impl Connection {
             },
         };
         let outcome = self.jsep.set_local_description(&description)?;
+        self.forget_stale_candidates();
         self.restart_by_local(&description, &outcome);
         if description.sdp_type() == SdpType::Offer && self.jsep.current_local_description().is_none() {
             // RFC 8445 §6.1.1: whoever makes the first offer controls, unless only the other is a full agent.
@@ -129,6 +131,7 @@ impl Connection {
     ) -> Result<(), DescriptionError> {
         let first = self.jsep.current_remote_description().is_none();
         let outcome = self.jsep.set_remote_description(description)?;
+        self.forget_stale_candidates();
         if first
             && description.sdp_type() == SdpType::Offer
             && let Some(transport) = &outcome.remote_transport
@@ -178,18 +181,27 @@ impl Connection {
     }
 
     /// Those of a track's codecs that are configured here, in their order, in the form that
-    /// [`set_codec_preferences`](Self::set_codec_preferences) takes; behind them all other codecs of the kind.
+    /// [`set_codec_preferences`](Self::set_codec_preferences) takes; behind them all other codecs of the kind. With
+    /// [`sending_only`](crate::JsepConfig::sending_only) those alone in which one of the track's can be sent as it is.
     pub fn sendable_codecs(&self, codecs: &[RtpCodec]) -> Vec<RtpCodec> {
         let Some(kind) = codecs.first().map(|codec| codec.codec.kind()) else { return Vec::new() };
         let configured = || self.jsep.config().codecs.iter().map(|capability| &capability.codec);
+        let sending_only = self.jsep.config().sending_only;
+        let serves = |known: &RtpCodec, codec: &RtpCodec| match sending_only {
+            true => carries(known, codec),
+            false => known.codec == codec.codec,
+        };
         let mut sorted: Vec<RtpCodec> = Vec::new();
         for codec in codecs {
             sorted.extend(
                 configured()
-                    .filter(|known| known.codec == codec.codec && !sorted.contains(known))
+                    .filter(|known| serves(known, codec) && !sorted.contains(known))
                     .cloned()
                     .collect::<Vec<_>>(),
             );
+        }
+        if sending_only {
+            return sorted;
         }
         let rest: Vec<RtpCodec> =
             configured().filter(|known| known.codec.kind() == kind && !sorted.contains(known)).cloned().collect();
@@ -240,7 +252,10 @@ impl Connection {
     pub(super) fn add_remote_candidates(&mut self, candidates: &[Candidate]) {
         for candidate in candidates {
             if self.remote_candidates.len() < MAX_REMOTE_CANDIDATES && !self.remote_candidates.contains(candidate) {
-                self.remote_candidates.push(candidate.clone());
+                let taken: usize = self.remote_candidates.iter().map(Candidate::memory).sum();
+                if taken + candidate.memory() <= MAX_REMOTE_CANDIDATE_MEMORY {
+                    self.remote_candidates.push(candidate.clone());
+                }
             }
             if candidate.is_mdns() {
                 let media_line = self.jsep.remote_section().and_then(|line| u16::try_from(line).ok());
