@@ -87,7 +87,7 @@ impl Broadcast {
     fn build(codec: RtpCodec, keeps_group: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let state = State {
-            packetizer: Packetizer::new(codec.codec, MAX_PAYLOAD),
+            packetizer: Packetizer::of(&codec, MAX_PAYLOAD),
             keeps_group,
             group: Vec::new(),
             group_bytes: 0,

@@ -268,7 +268,7 @@ impl Pair {
 
     /// A packetizer as the tests use it.
     pub fn packetizer(codec: &RtpCodec) -> Packetizer {
-        Packetizer::new(codec.codec, MAX_PAYLOAD)
+        Packetizer::of(codec, MAX_PAYLOAD)
     }
 
     /// Goes on to the next thing that happens, but not beyond `end`. Returns `false` if nothing happens before it.

@@ -15,7 +15,9 @@ use openh264_sys2::{
 };
 use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime, RtpCodec};
 
-use super::{VideoDecoder, VideoEncoder, VideoEncoderSettings, codec_error, encoded_codec, sane_bitrate};
+use super::{
+    VideoDecoder, VideoEncoder, VideoEncoderSettings, codec_error, encoded_codec, sane_bitrate, single_nal_unit_codec,
+};
 use crate::error::MediaError;
 use crate::packet::Packet;
 use crate::raw::{Plane, VideoFrame};
@@ -23,9 +25,14 @@ use crate::raw::{Plane, VideoFrame};
 /// The most pictures that a decoder may hold back: H.264's own limit of the decoded picture buffer is 16.
 const MAXIMUM_HELD: usize = 32;
 
+/// The longest slice where each must fit a packet, in bytes: a packet carries some 1,100.
+const SMALL_SLICE: u32 = 1_000;
+
 /// Constrained baseline, no reordering, parameter sets before every keyframe, keyframes on demand and at scene cuts.
 pub(super) struct H264Encoder {
     settings: VideoEncoderSettings,
+    /// Whether each slice fits a packet.
+    small_slices: bool,
     running: Option<Running>,
 }
 
@@ -36,7 +43,12 @@ struct Running {
 
 impl H264Encoder {
     pub(super) const fn new(settings: VideoEncoderSettings) -> Self {
-        Self { settings, running: None }
+        Self { settings, small_slices: false, running: None }
+    }
+
+    /// One whose NAL units each fit a packet, for packetization mode 0.
+    pub(super) const fn with_small_slices(settings: VideoEncoderSettings) -> Self {
+        Self { settings, small_slices: true, running: None }
     }
 
     fn start(&self) -> Result<Encoder, MediaError> {
@@ -49,6 +61,7 @@ impl H264Encoder {
             .max_frame_rate(FrameRate::from_hz(self.settings.sane_frame_rate() as f32))
             .skip_frames(false)
             .num_threads(1);
+        let config = if self.small_slices { config.max_slice_len(SMALL_SLICE) } else { config };
         let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(error)?;
         let mut quiet = WELS_LOG_QUIET;
         // The first picture makes OpenH264 warn on standard error that no picture may be left out.
@@ -61,7 +74,7 @@ impl H264Encoder {
 
 impl VideoEncoder for H264Encoder {
     fn codec(&self) -> RtpCodec {
-        encoded_codec(Codec::H264)
+        if self.small_slices { single_nal_unit_codec() } else { encoded_codec(Codec::H264) }
     }
 
     fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<EncodedFrame>, MediaError> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, RtpCodec};
 use crate::frame::{EncodedFrame, PacketizedFrame};
 
 pub mod av1;
@@ -58,6 +58,7 @@ pub const MIN_PAYLOAD_LENGTH: usize = 100;
 pub struct Packetizer {
     codec: Codec,
     max_payload: usize,
+    single_nal_units: bool,
     picture_id: u16,
     next_packet: u64,
 }
@@ -66,7 +67,15 @@ impl Packetizer {
     /// A packetizer for a track of this codec whose payloads are at most `max_payload` bytes long, payload descriptors
     /// included. Less than [`MIN_PAYLOAD_LENGTH`] is taken as that.
     pub fn new(codec: Codec, max_payload: usize) -> Self {
-        Self { codec, max_payload: max_payload.max(MIN_PAYLOAD_LENGTH), picture_id: 0, next_packet: 0 }
+        let max_payload = max_payload.max(MIN_PAYLOAD_LENGTH);
+        Self { codec, max_payload, single_nal_units: false, picture_id: 0, next_packet: 0 }
+    }
+
+    /// The same for a track of this codec with its format parameters: H.264 of packetization mode 0, if they say so, is sent
+    /// as single NAL units (RFC 6184 §6.2), and a frame with one that is longer than a payload is refused.
+    pub fn of(codec: &RtpCodec, max_payload: usize) -> Self {
+        let single_nal_units = codec.codec == Codec::H264 && codec.parameter("packetization-mode") == Some("0");
+        Self { single_nal_units, ..Self::new(codec.codec, max_payload) }
     }
 
     /// The codec of the track.
@@ -96,6 +105,9 @@ impl Packetizer {
         let mut packets = PacketizedFrame::new(self.codec, ticks, frame.keyframe, captured_at, self.next_packet);
         packets.color_space = frame.color_space;
         match self.codec {
+            Codec::H264 if self.single_nal_units => {
+                h264::packetize_single(&frame.data, self.max_payload, &mut packets)?;
+            }
             Codec::H264 => h264::packetize(&frame.data, self.max_payload, &mut packets)?,
             Codec::Vp8 => vp8::packetize(&frame.data, self.picture_id, self.max_payload, &mut packets),
             Codec::Vp9 => vp9::packetize(&frame.data, self.picture_id, self.max_payload, &mut packets),

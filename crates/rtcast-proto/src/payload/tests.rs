@@ -393,3 +393,28 @@ fn damaged_packets_never_panic() {
         }
     }
 }
+
+#[test]
+fn h264_of_packetization_mode_0_is_sent_as_single_nal_units() {
+    let single = RtpCodec::with_fmtp(Codec::H264, "packetization-mode=0;profile-level-id=42e01f");
+    let frame = |lengths: &[usize]| {
+        let mut data = Vec::new();
+        for (number, length) in lengths.iter().enumerate() {
+            data.extend_from_slice(&[0, 0, 0, 1, [0x67, 0x68, 0x65][number.min(2)]]);
+            data.resize(data.len() + length - 1, 0x55);
+        }
+        EncodedFrame { codec: Codec::H264, data: data.into(), timestamp: MediaTime::ZERO, keyframe: true }
+    };
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
+    let now = Instant::now();
+    let units = [20, 5, 1_000, 900];
+    let packets = Packetizer::of(&single, 1_000).packetize(&frame(&units), now).unwrap();
+    assert_eq!(packets.iter().map(<[u8]>::len).collect::<Vec<_>>(), units, "one unit a packet, none put together");
+    let payloads: Vec<&[u8]> = packets.iter().collect();
+    assert_eq!(depacketize(Codec::H264, &payloads).unwrap().data, frame(&units).data);
+    let mut packetizer = Packetizer::of(&single, 1_000);
+    let error = packetizer.packetize(&frame(&[20, 5, 1_001]), now).unwrap_err();
+    assert!(error.to_string().contains("smaller slices"), "{error}");
+    let usual = RtpCodec::with_fmtp(Codec::H264, "packetization-mode=1");
+    assert_eq!(Packetizer::of(&usual, 1_000).packetize(&frame(&[20, 5, 1_001]), now).unwrap().len(), 3);
+}

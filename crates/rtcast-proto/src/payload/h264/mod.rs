@@ -1,6 +1,7 @@
 //! H.264 in RTP, RFC 6184.
 //!
-//! Sent is packetization mode 1: single NAL units, STAP-A for runs of small ones, FU-A for those that exceed a packet.
+//! Sent is packetization mode 1: single NAL units, STAP-A for runs of small ones, FU-A for those that exceed a packet; or
+//! mode 0, single NAL units alone, for streams that are made of small ones.
 //! Read are modes 0 and 1; the interleaved mode (STAP-B, MTAP, FU-B) is refused, since no description that we make or
 //! take negotiates it.
 
@@ -47,6 +48,24 @@ pub(super) fn packetize(data: &[u8], max_payload: usize, packets: &mut Packetize
             rest = following;
         }
     }
+    Ok(())
+}
+
+/// Packetization mode 0 (RFC 6184 §6.2): one NAL unit a packet.
+pub(super) fn packetize_single(
+    data: &[u8],
+    max_payload: usize,
+    packets: &mut PacketizedFrame,
+) -> Result<(), PayloadError> {
+    let units = units_to_send(data)?;
+    if units.iter().any(|unit| unit.len() > max_payload) {
+        return Err(PayloadError::MalformedFrame {
+            codec: Codec::H264,
+            reason: "a NAL unit is longer than a packet, which packetization mode 0 cannot cut; encode smaller slices",
+        });
+    }
+    packets.reserve(data.len(), units.len());
+    units.iter().for_each(|unit| packets.push(&[unit]));
     Ok(())
 }
 
