@@ -1,16 +1,66 @@
 //! Descriptions and candidates between a signalling channel and a peer connection, errors in the protocol's form.
 
-use rtcast::{DescriptionError, IceCandidate, PeerConnection, SdpType, SessionDescription};
+use std::sync::{Arc, OnceLock};
+
+use rtcast::{
+    DescriptionError, DescriptionLimits, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription,
+};
 
 use crate::message::ErrorObject;
 
+/// What a viewer's description may have at most. A browser's offer to receive sound and pictures has 5 to 15 kB, two or
+/// three m-lines, and takes some 20,000 bytes in memory; several times that is no viewer's, and it is kept as long as the
+/// viewer may take to connect.
+pub(crate) const LIMITS: DescriptionLimits =
+    DescriptionLimits { length: 32 * 1024, media_lines: 32, attributes: 1_024, memory: 64 * 1024 };
+
+/// What is negotiated with viewers: to send them the stream, and nothing else. All of them share it.
+pub(crate) fn viewer_jsep() -> Arc<JsepConfig> {
+    static CONFIG: OnceLock<Arc<JsepConfig>> = OnceLock::new();
+    Arc::clone(CONFIG.get_or_init(|| Arc::new(JsepConfig::default().for_sending())))
+}
+
 /// Takes the viewer's offer and returns our answer's SDP.
+///
+/// # Errors
+/// What is wrong with the offer; `NotSupportedError` if it is a first one and nothing can be sent on any of its m-lines.
 pub(crate) async fn answer(connection: &PeerConnection, offer: &str) -> Result<String, ErrorObject> {
-    let offer = SessionDescription::new(SdpType::Offer, offer)?;
-    connection.set_remote_description(offer).await?;
+    let offer = SessionDescription::new_within(SdpType::Offer, offer, &LIMITS)?;
+    let first = connection.remote_description().is_none();
+    connection.set_remote_description(offer.clone()).await?;
     let answer = connection.create_answer().await?;
+    // A viewer that watches may turn everything off; who asks for what there is not shall hear it.
+    if first && answer.session().media.iter().all(|media| media.is_rejected()) {
+        return Err(nothing_to_send(connection, &offer));
+    }
     connection.set_local_description(answer).await?;
     local_sdp(connection)
+}
+
+/// Says why every m-line of an offer is rejected.
+fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> ErrorObject {
+    let media = &offer.session().media;
+    let name = "NotSupportedError";
+    let senders = connection.senders();
+    let tracks = senders.iter().filter_map(|sender| sender.track());
+    let mut codecs: Vec<String> =
+        tracks.flat_map(|track| track.codecs().map(|codec| codec.mime_type()).collect::<Vec<_>>()).collect();
+    codecs.dedup();
+    let ours = codecs.join(", ");
+    if !media.iter().any(|media| media.direction.receives() && !media.is_rejected() && media.media_kind().is_some()) {
+        let message = "the offer asks for nothing: none of its m-lines receives sound or pictures";
+        return ErrorObject::new(name, message, "offer audio and video with `a=recvonly`");
+    }
+    let formats = media.iter().filter(|media| media.media_kind().is_some()).flat_map(|media| {
+        media.payload_formats.iter().map(|format| format!("{}/{}", media.kind, format.name)).collect::<Vec<_>>()
+    });
+    let mut theirs: Vec<String> = formats.filter(|name| !name.ends_with("/rtx")).collect();
+    theirs.dedup();
+    theirs.truncate(20);
+    let theirs = if theirs.is_empty() { "nothing".to_owned() } else { theirs.join(", ") };
+    let message = format!("nothing can be sent as the offer wants it: it takes {theirs}, the stream has {ours}");
+    let hint = "offer one of the stream's codecs, H.264 with the packetization mode and profile that it has";
+    ErrorObject::new(name, message, hint)
 }
 
 /// Makes our offer and returns its SDP.
@@ -22,7 +72,7 @@ pub(crate) async fn offer(connection: &PeerConnection) -> Result<String, ErrorOb
 
 /// Takes the viewer's answer to our offer.
 pub(crate) async fn accept(connection: &PeerConnection, answer: &str) -> Result<(), ErrorObject> {
-    let answer = SessionDescription::new(SdpType::Answer, answer)?;
+    let answer = SessionDescription::new_within(SdpType::Answer, answer, &LIMITS)?;
     Ok(connection.set_remote_description(answer).await?)
 }
 

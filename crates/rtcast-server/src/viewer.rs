@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::event::{LeaveReason, ServerEvent, Signalling, ViewerId};
 use crate::message::ErrorObject;
+use crate::negotiation::viewer_jsep;
 use crate::shared::Shared;
 
 /// How long a viewer may take from its offer to a standing connection.
@@ -47,7 +48,9 @@ impl Viewer {
             return Err(ErrorObject::new("NotFoundError", message, "/api/streams lists the streams"));
         };
         let place = shared.place()?;
-        let connection = PeerConnection::new(Configuration::on(&shared.endpoint)).await?;
+        let mut configuration = Configuration::on(&shared.endpoint);
+        configuration.jsep = Some(viewer_jsep());
+        let connection = PeerConnection::new(configuration).await?;
         let events = connection.events();
         for track in &stream.tracks {
             connection.add_track(track.clone()).await?;

@@ -268,13 +268,13 @@ async fn text(body: Body) -> Result<String, Problem> {
     String::from_utf8(bytes.into()).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is not UTF-8 text"))
 }
 
-/// An error of the connection as a problem: what was wrong with the text is 400, with the state 409, with the demand 422.
+/// An error of the connection as a problem: what was wrong with the text is 400, with the state 409, with the demand 406.
 fn problem(error: ErrorObject, otherwise: StatusCode) -> Problem {
     let (status, retry) = match error.name.as_str() {
         "NotFoundError" => (StatusCode::NOT_FOUND, false),
         "QuotaExceededError" => (StatusCode::SERVICE_UNAVAILABLE, true),
         "InvalidStateError" => (StatusCode::CONFLICT, false),
-        "NotSupportedError" => (StatusCode::UNPROCESSABLE_ENTITY, false),
+        "NotSupportedError" => (StatusCode::NOT_ACCEPTABLE, false),
         _ => (otherwise, false),
     };
     let mut problem = Problem::new(status, error.message).name(error.name);

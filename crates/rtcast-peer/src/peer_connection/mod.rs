@@ -53,8 +53,9 @@ pub struct Configuration {
     pub endpoint: Option<Endpoint>,
     /// The address for the connection's own socket; ignored with an endpoint. Default: a free port on all addresses.
     pub address: Option<SocketAddr>,
-    /// The codecs and header extensions, and whether there are data channels. Default: all that are implemented.
-    pub jsep: Option<JsepConfig>,
+    /// The codecs and header extensions, and whether there are data channels; connections may share one. Default: all that
+    /// are implemented.
+    pub jsep: Option<Arc<JsepConfig>>,
     /// STUN and TURN servers: W3C's `iceServers`. Default: none.
     pub ice_servers: Vec<IceServer>,
     /// Which of our addresses may be used: W3C's `iceTransportPolicy`. Default: all.
@@ -140,7 +141,7 @@ impl PeerConnection {
                 None => endpoint.certificate().clone(),
             },
             dtls_version: endpoint.dtls_version(),
-            jsep: configuration.jsep.map_or_else(default_jsep, Arc::new),
+            jsep: configuration.jsep.unwrap_or_else(default_jsep),
             username_prefix: shard.username_prefix(),
             seed: random::seed(),
             clock: endpoint.clock(),
