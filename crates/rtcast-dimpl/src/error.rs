@@ -194,6 +194,16 @@ pub enum CryptoError {
         /// The public key group used for verification.
         group: NamedGroup,
     },
+    /// Verification of an RSA signature failed.
+    RsaSignatureVerificationFailed {
+        /// The requested hash algorithm.
+        hash: HashAlgorithm,
+    },
+    /// An RSA key is shorter or longer than what is accepted.
+    UnsupportedRsaKeySize {
+        /// The size of the key's modulus.
+        bits: usize,
+    },
     /// The public key algorithm is unsupported.
     UnsupportedPublicKeyAlgorithm,
     /// A certificate or key references an unsupported EC curve.
@@ -410,6 +420,13 @@ pub enum CertificateError {
     UnsupportedEcCurve,
     /// A certificate had an invalid subject public key.
     InvalidSubjectPublicKey,
+    /// The peer's certificates are longer than what is accepted.
+    TooLong {
+        /// Their length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        maximum: usize,
+    },
 }
 
 /// Fine-grained reason for an [`Error::SecurityError`].
@@ -939,6 +956,12 @@ impl fmt::Display for CryptoError {
                 f,
                 "signature verification failed: {signature:?} + {hash:?} + {group:?}"
             ),
+            Self::RsaSignatureVerificationFailed { hash } => {
+                write!(f, "signature verification failed: RSA + {hash:?}")
+            }
+            Self::UnsupportedRsaKeySize { bits } => {
+                write!(f, "unsupported RSA key size: {bits} bits")
+            }
             Self::UnsupportedPublicKeyAlgorithm => write!(f, "unsupported public key algorithm"),
             Self::UnsupportedEcCurve => write!(f, "unsupported EC curve"),
             Self::CertificateParseFailed => write!(f, "failed to parse certificate"),
@@ -1082,6 +1105,12 @@ impl fmt::Display for CertificateError {
                 write!(f, "invalid EC curve parameter in certificate")
             }
             Self::UnsupportedEcCurve => write!(f, "unsupported EC curve"),
+            Self::TooLong { length, maximum } => {
+                write!(
+                    f,
+                    "the certificates have {length} bytes, more than {maximum}"
+                )
+            }
             Self::InvalidSubjectPublicKey => {
                 write!(f, "invalid EC subject_public_key bitstring")
             }

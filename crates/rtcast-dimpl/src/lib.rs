@@ -318,6 +318,28 @@ enum Inner {
     ClientPending(ClientPending),
 }
 
+/// All that a peer may present as its certificate and those that go with it, in bytes. The largest
+/// key of RSA that is accepted has 1024.
+const MAX_CERTIFICATES_LENGTH: usize = 16 * 1024;
+
+fn check_certificates_length(lengths: impl Iterator<Item = usize>) -> Result<(), Error> {
+    let length = lengths.sum();
+    if length > MAX_CERTIFICATES_LENGTH {
+        let maximum = MAX_CERTIFICATES_LENGTH;
+        return Err(CertificateError::TooLong { length, maximum }.into());
+    }
+    Ok(())
+}
+
+/// The certificate at the start of the buffer, or nothing if it does not fit.
+fn certificate_into<'a>(buf: &'a mut [u8], certificate: &[u8]) -> &'a [u8] {
+    let Some(space) = buf.get_mut(..certificate.len()) else {
+        return &[];
+    };
+    space.copy_from_slice(certificate);
+    space
+}
+
 fn is_dtls12_psk_only(config: &Config) -> bool {
     if config.dtls13_cipher_suites().next().is_some() {
         return false;
@@ -540,6 +562,20 @@ impl Dtls {
             Inner::Server13(Server13::new_auto(config, certificate, now))
         };
         Dtls { inner: Some(inner) }
+    }
+
+    /// The peer's leaf certificate in DER, as soon as the peer has presented it.
+    ///
+    /// Whatever its length, unlike [`Output::PeerCert`], and also after an error, which may be
+    /// one that this certificate has caused.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self.inner.as_ref()? {
+            Inner::Client12(c) => c.peer_certificate(),
+            Inner::Server12(s) => s.peer_certificate(),
+            Inner::Client13(c) => c.peer_certificate(),
+            Inner::Server13(s) => s.peer_certificate(),
+            Inner::ClientPending(_) => None,
+        }
     }
 
     /// Returns the negotiated DTLS protocol version.

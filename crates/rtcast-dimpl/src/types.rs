@@ -609,14 +609,26 @@ impl SignatureScheme {
     const SUPPORTED: &[SignatureScheme] = &[
         SignatureScheme::ECDSA_SECP256R1_SHA256,
         SignatureScheme::ECDSA_SECP384R1_SHA384,
+        SignatureScheme::RSA_PSS_RSAE_SHA256,
+        SignatureScheme::RSA_PSS_RSAE_SHA384,
+        SignatureScheme::RSA_PSS_RSAE_SHA512,
     ];
 
-    /// Supported signature schemes in preference order.
-    pub fn supported() -> ArrayVec<SignatureScheme, 2> {
-        let mut schemes = ArrayVec::new();
-        schemes.push(SignatureScheme::ECDSA_SECP256R1_SHA256);
-        schemes.push(SignatureScheme::ECDSA_SECP384R1_SHA384);
-        schemes
+    /// Signature schemes that a DTLS 1.3 CertificateVerify may use, in preference order.
+    pub fn supported() -> ArrayVec<SignatureScheme, 5> {
+        Self::SUPPORTED.iter().copied().collect()
+    }
+
+    /// What the signature_algorithms extension lists: the supported schemes, then those of
+    /// RSASSA-PKCS1-v1_5. RFC 8446 section 4.2.3: in DTLS 1.3 the latter count for signatures in
+    /// certificates only; in DTLS 1.2, which the peer of a hybrid ClientHello may choose, for all.
+    pub fn offered() -> ArrayVec<SignatureScheme, 8> {
+        let pkcs1 = [
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA384,
+            SignatureScheme::RSA_PKCS1_SHA512,
+        ];
+        Self::SUPPORTED.iter().copied().chain(pkcs1).collect()
     }
 
     /// Returns the named group (EC curve) implied by this signature scheme, if any.

@@ -216,6 +216,17 @@ pub trait SigningKey: CryptoSafe {
         out: &mut Buf,
     ) -> Result<(), CryptoError>;
 
+    /// Sign data with RSASSA-PSS, which [`sign`](Self::sign) of an RSA key is not: that is
+    /// RSASSA-PKCS1-v1_5. Other keys need not implement it.
+    fn sign_rsa_pss(
+        &mut self,
+        _data: &[u8],
+        _hash_alg: HashAlgorithm,
+        _out: &mut Buf,
+    ) -> Result<(), CryptoError> {
+        Err(CryptoError::UnsupportedSignatureAlgorithm(self.algorithm()))
+    }
+
     /// Signature algorithm used by this key.
     fn algorithm(&self) -> SignatureAlgorithm;
 
@@ -293,6 +304,8 @@ pub trait SupportedKxGroup: CryptoSafe {
 /// Signature verification against certificates.
 pub trait SignatureVerifier: CryptoSafe {
     /// Verify a signature on data using a DER-encoded X.509 certificate.
+    ///
+    /// One of RSA is RSASSA-PKCS1-v1_5.
     fn verify_signature(
         &self,
         cert_der: &[u8],
@@ -301,6 +314,20 @@ pub trait SignatureVerifier: CryptoSafe {
         hash_alg: HashAlgorithm,
         sig_alg: SignatureAlgorithm,
     ) -> Result<(), CryptoError>;
+
+    /// Verify a signature of RSASSA-PSS on data using a DER-encoded X.509 certificate, whose key
+    /// is for RSA in general (`rsaEncryption`). Who knows no RSA need not implement it.
+    fn verify_rsa_pss_signature(
+        &self,
+        _cert_der: &[u8],
+        _data: &[u8],
+        _signature: &[u8],
+        _hash_alg: HashAlgorithm,
+    ) -> Result<(), CryptoError> {
+        Err(CryptoError::UnsupportedSignatureAlgorithm(
+            SignatureAlgorithm::RSA,
+        ))
+    }
 }
 
 /// Allow-list of supported (signature, hash, curve) combinations for

@@ -73,6 +73,9 @@ pub struct Client {
     /// Whether we requested a CertificateVerify
     certificate_verify: bool,
 
+    /// What we sign the CertificateVerify with. Set by CertificateRequest.
+    certificate_verify_algorithm: Option<SignatureAndHashAlgorithm>,
+
     /// Captured session hash for Extended Master Secret (RFC 7627)
     /// This is captured after ServerHelloDone to include the correct handshake messages
     captured_session_hash: Option<Buf>,
@@ -113,6 +116,7 @@ impl Client {
             server_certificates: Vec::with_capacity(3),
             defragment_buffer,
             certificate_verify: false,
+            certificate_verify_algorithm: None,
             captured_session_hash: None,
             last_now: now,
             local_events: VecDeque::new(),
@@ -172,6 +176,7 @@ impl Client {
             server_certificates: Vec::with_capacity(3),
             defragment_buffer,
             certificate_verify: false,
+            certificate_verify_algorithm: None,
             captured_session_hash: None,
             last_now: now,
             local_events: VecDeque::new(),
@@ -185,6 +190,10 @@ impl Client {
 
     pub(crate) fn state_name(&self) -> &'static str {
         self.state.name()
+    }
+
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.server_certificates.first().map(|cert| &cert[..])
     }
 
     pub fn is_closing(&self) -> bool {
@@ -493,11 +502,8 @@ impl State {
             .into());
         }
 
-        // Enforce cipher suite is compatible with our private key and allowed by config
-        let is_compatible = client
-            .engine
-            .crypto_context()
-            .is_cipher_suite_compatible(cs);
+        // Enforce cipher suite is one that we offer and allowed by config
+        let is_compatible = client.engine.crypto_context().is_cipher_suite_offered(cs);
 
         if !is_compatible {
             return Err(Error::SecurityError(
@@ -589,6 +595,9 @@ impl State {
             .collect();
 
         drop(maybe);
+
+        let lengths = cert_ranges.iter().map(|range| range.len());
+        crate::check_certificates_length(lengths)?;
 
         // Convert ASN.1 certificates to byte arrays
         for (i, range) in cert_ranges.iter().enumerate() {
@@ -701,7 +710,7 @@ impl State {
 
         // Ensure the signature algorithm is compatible with the cipher suite
         if let Some(expected_sig) = cipher_suite.signature_algorithm()
-            && signature_algorithm.signature != expected_sig
+            && signature_algorithm.key_algorithm() != expected_sig
         {
             return Err(
                 Error::CryptoError(crate::CryptoError::SignatureAlgorithmMismatch {
@@ -814,26 +823,26 @@ impl State {
             unreachable!()
         };
 
-        // Check that the hash algorithm that is default fo the PrivateKey in use
-        // is one of the supported by the CertificateRequest
+        // Select what our private key can sign and the CertificateRequest lists
         // unwrap: CertificateRequest only received for certificate-based suites
-        let hash_algorithm = client
-            .engine
-            .crypto_context()
-            .private_key_default_hash_algorithm()
-            .unwrap();
+        let crypto = client.engine.crypto_context();
+        let hash_algorithm = crypto.private_key_default_hash_algorithm().unwrap();
+        let algorithm = SignatureAndHashAlgorithm::select(
+            &cr.supported_signature_algorithms,
+            crypto.signature_algorithm().unwrap(),
+            hash_algorithm,
+            crypto.private_key_supported_hash_algorithms(),
+        );
 
-        if !cr.supports_hash_algorithm(hash_algorithm) {
+        if algorithm.is_none() {
             return Err(Error::CertificateError(
                 crate::CertificateError::UnsupportedHashAlgorithm(hash_algorithm),
             )
             .into());
         }
 
-        debug!(
-            "Server supports CertificateVerify hash algorithm: {:?}",
-            hash_algorithm
-        );
+        debug!("CertificateVerify algorithm: {:?}", algorithm);
+        client.certificate_verify_algorithm = algorithm;
 
         debug!("Received CertificateRequest; enabling client authentication path");
         client.certificate_verify = true;
@@ -938,11 +947,15 @@ impl State {
     fn send_certificate_verify(self, client: &mut Client) -> Result<Self, InternalError> {
         debug!("Sending CertificateVerify");
 
+        // unwrap: CertificateVerify only sent in answer to a CertificateRequest
+        let algorithm = client.certificate_verify_algorithm.unwrap();
+
         // Send the certificate verify message
-        client.engine.create_handshake(
-            MessageType::CertificateVerify,
-            handshake_create_certificate_verify,
-        )?;
+        client
+            .engine
+            .create_handshake(MessageType::CertificateVerify, move |body, engine| {
+                handshake_create_certificate_verify(body, engine, algorithm)
+            })?;
 
         Ok(Self::SendChangeCipherSpec)
     }
@@ -1245,12 +1258,12 @@ fn handshake_create_client_hello(
 ) -> Result<(), Error> {
     let client_version = ProtocolVersion::DTLS1_2;
 
-    // Get cipher suites from config that are compatible with our key
+    // Get cipher suites from config that fit our kind of authentication
     let cipher_suites: CipherSuiteVec = engine
         .config()
         .dtls12_cipher_suites()
         .map(|cs| cs.suite())
-        .filter(|suite| engine.crypto_context().is_cipher_suite_compatible(*suite))
+        .filter(|suite| engine.crypto_context().is_cipher_suite_offered(*suite))
         .take(Dtls12CipherSuite::supported().len())
         .collect();
 
@@ -1353,26 +1366,17 @@ fn handshake_create_client_key_exchange(body: &mut Buf, engine: &mut Engine) -> 
     Ok(())
 }
 
-fn handshake_create_certificate_verify(body: &mut Buf, engine: &mut Engine) -> Result<(), Error> {
-    // The hash algorithm to use is the default for the private key type, not
+fn handshake_create_certificate_verify(
+    body: &mut Buf,
+    engine: &mut Engine,
+    algorithm: SignatureAndHashAlgorithm,
+) -> Result<(), Error> {
+    // The hash algorithm to use is one of the private key type, not
     // the one negotiated to use with the selected cipher suite. I.e.
     // if we negotiate ECDHE_ECDSA_AES256_GCM_SHA384, we are gogin to use
     // SHA384 for the signature of the main crypto, but not for CertificateVerify
     // where a private key using P256 curve means we use SHA256.
-    // unwrap: CertificateVerify only sent for certificate-based suites
-    let hash_alg = engine
-        .crypto_context()
-        .private_key_default_hash_algorithm()
-        .unwrap();
-    debug!("Using hash algorithm for signature: {:?}", hash_alg);
-
-    // Get the signature algorithm type
-    // unwrap: CertificateVerify only sent for certificate-based suites
-    let sig_alg = engine.crypto_context().signature_algorithm().unwrap();
-    debug!("Using signature algorithm: {:?}", sig_alg);
-
-    // Create the signature algorithm
-    let algorithm = SignatureAndHashAlgorithm::new(hash_alg, sig_alg);
+    debug!("Using algorithm for signature: {:?}", algorithm);
 
     let mut signature = engine.pop_buffer();
 
@@ -1380,7 +1384,7 @@ fn handshake_create_certificate_verify(body: &mut Buf, engine: &mut Engine) -> R
     let handshake_data = &engine.transcript;
     engine
         .crypto_context
-        .sign_data(handshake_data, hash_alg, &mut signature)
+        .sign_data(handshake_data, algorithm, &mut signature)
         .map_err(Error::CryptoError)?;
 
     debug!("Generated signature size: {} bytes", signature.len());
@@ -1398,15 +1402,7 @@ fn handshake_create_certificate_verify(body: &mut Buf, engine: &mut Engine) -> R
 impl LocalEvent {
     pub fn into_output<'a>(self, buf: &'a mut [u8], peer_certs: &[Buf]) -> Output<'a> {
         match self {
-            LocalEvent::PeerCert => {
-                let l = peer_certs[0].len();
-                assert!(
-                    l <= buf.len(),
-                    "Output buffer too small for peer certificate"
-                );
-                buf[..l].copy_from_slice(&peer_certs[0]);
-                Output::PeerCert(&buf[..l])
-            }
+            LocalEvent::PeerCert => Output::PeerCert(crate::certificate_into(buf, &peer_certs[0])),
             LocalEvent::Connected => Output::Connected,
             LocalEvent::KeyingMaterial(m, profile) => {
                 Output::KeyingMaterial(KeyingMaterial::new(&m), profile)

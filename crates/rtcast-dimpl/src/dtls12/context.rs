@@ -12,7 +12,7 @@ use crate::crypto::{Aad, Iv, Nonce};
 use crate::dtls12::message::DigitallySigned;
 use crate::dtls12::message::{Asn1Cert, Certificate};
 use crate::dtls12::message::{CurveType, Dtls12CipherSuite, HashAlgorithm};
-use crate::dtls12::message::{NamedGroup, SignatureAlgorithm};
+use crate::dtls12::message::{NamedGroup, SignatureAlgorithm, SignatureAndHashAlgorithm};
 
 /// DTLS 1.2 crypto context holding negotiated keys and ciphers for a session.
 pub struct CryptoContext {
@@ -73,7 +73,7 @@ pub struct CryptoContext {
 
 /// Authentication mode for a DTLS 1.2 session.
 pub enum AuthMode {
-    /// Certificate-based authentication (ECDHE_ECDSA suites).
+    /// Certificate-based authentication (ECDHE_ECDSA and ECDHE_RSA suites).
     Certificate {
         /// DER-encoded certificate.
         certificate: Vec<u8>,
@@ -423,13 +423,16 @@ impl CryptoContext {
     pub fn sign_data(
         &mut self,
         data: &[u8],
-        hash_alg: HashAlgorithm,
+        algorithm: SignatureAndHashAlgorithm,
         out: &mut Buf,
     ) -> Result<(), CryptoError> {
         let AuthMode::Certificate { private_key, .. } = &mut self.auth else {
             return Err(CryptoError::NoPrivateKeyConfigured);
         };
-        private_key.sign(data, hash_alg, out)
+        match algorithm.rsa_pss_hash() {
+            Some(hash) => private_key.sign_rsa_pss(data, hash, out),
+            None => private_key.sign(data, algorithm.hash, out),
+        }
     }
 
     /// Generate verify data for a Finished message using PRF
@@ -568,7 +571,18 @@ impl CryptoContext {
         Some((CurveType::NamedCurve, ke.group()))
     }
 
-    /// Check if the client's private key is compatible with a given cipher suite.
+    /// Check if a client with our kind of authentication can use a given cipher suite.
+    ///
+    /// RFC 8422 section 2: the suite tells the kind of the server's key. The client's own is
+    /// another matter, which the CertificateRequest settles.
+    pub fn is_cipher_suite_offered(&self, cipher_suite: Dtls12CipherSuite) -> bool {
+        match &self.auth {
+            AuthMode::Certificate { .. } => cipher_suite.signature_algorithm().is_some(),
+            AuthMode::Psk => cipher_suite.is_psk(),
+        }
+    }
+
+    /// Check if the server's private key is compatible with a given cipher suite.
     pub fn is_cipher_suite_compatible(&self, cipher_suite: Dtls12CipherSuite) -> bool {
         match (&self.auth, cipher_suite.signature_algorithm()) {
             // Certificate-based suite needs a matching private key
@@ -600,13 +614,18 @@ impl CryptoContext {
         signature_buf: &[u8],
         cert_der: &[u8],
     ) -> Result<(), CryptoError> {
-        self.provider().signature_verification.verify_signature(
-            cert_der,
-            data,
-            signature.signature(signature_buf),
-            signature.algorithm.hash,
-            signature.algorithm.signature,
-        )
+        let verifier = self.provider().signature_verification;
+        let signature_bytes = signature.signature(signature_buf);
+        match signature.algorithm.rsa_pss_hash() {
+            Some(hash) => verifier.verify_rsa_pss_signature(cert_der, data, signature_bytes, hash),
+            None => verifier.verify_signature(
+                cert_der,
+                data,
+                signature_bytes,
+                signature.algorithm.hash,
+                signature.algorithm.signature,
+            ),
+        }
     }
 }
 

@@ -193,6 +193,10 @@ impl Server {
         self.state.name()
     }
 
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.client_certificates.first().map(|cert| &cert[..])
+    }
+
     pub fn is_closing(&self) -> bool {
         self.state == State::Closed && !self.is_closed()
     }
@@ -721,6 +725,8 @@ impl State {
                 "Received client certificate chain with {} certificate(s)",
                 cert_ranges.len()
             );
+            let lengths = cert_ranges.iter().map(|range| range.len());
+            crate::check_certificates_length(lengths)?;
             for (i, range) in cert_ranges.iter().enumerate() {
                 let cert_data = &server.defragment_buffer[range.clone()];
                 trace!(
@@ -1253,9 +1259,6 @@ fn handshake_create_server_key_exchange(
     let key_exchange_algorithm = cipher_suite.as_key_exchange_algorithm();
     debug!("Using key exchange algorithm: {:?}", key_exchange_algorithm);
 
-    // Use hash part from selected algorithm
-    let hash_alg = algorithm.hash;
-
     match key_exchange_algorithm {
         KeyExchangeAlgorithm::EECDH => {
             let (curve_type, named_group) = (CurveType::NamedCurve, named_group);
@@ -1283,10 +1286,10 @@ fn handshake_create_server_key_exchange(
 
             let mut signature = engine.pop_buffer();
 
-            trace!("SKE signature hash: {:?}", hash_alg);
+            trace!("SKE signature algorithm: {:?}", algorithm);
             engine
                 .crypto_context
-                .sign_data(&signed_data, hash_alg, &mut signature)
+                .sign_data(&signed_data, algorithm, &mut signature)
                 .map_err(Error::CryptoError)?;
 
             // unwrap: safe because init_ecdh_server() above sets key_exchange = Some(...).
@@ -1321,9 +1324,7 @@ fn handshake_serialize_certificate_request(
     body: &mut Buf,
     sig_algs: &SignatureAndHashAlgorithmVec,
 ) -> Result<(), Error> {
-    // Only advertise ECDSA_SIGN (the only supported client cert type)
-    let mut cert_types = CertificateTypeVec::new();
-    cert_types.push(ClientCertificateType::ECDSA_SIGN);
+    let cert_types = CertificateTypeVec::from(*ClientCertificateType::supported());
 
     // If intersection is empty (e.g., client didn't advertise), fall back to our supported set
     // Build the selected list with the capacity expected by CertificateRequest
@@ -1372,29 +1373,12 @@ fn select_ske_signature_algorithm(
     our_hash: HashAlgorithm,
     supported_hashes: &[HashAlgorithm],
 ) -> SignatureAndHashAlgorithm {
-    // Prefer the key's native hash first, then fall back to the other
-    let hash_pref = match our_hash {
-        HashAlgorithm::SHA384 => [HashAlgorithm::SHA384, HashAlgorithm::SHA256],
-        _ => [HashAlgorithm::SHA256, HashAlgorithm::SHA384],
-    };
-
-    if let Some(list) = client_algs {
-        for h in hash_pref.iter() {
-            // Only consider hash algorithms the backend can actually sign with
-            if !supported_hashes.contains(h) {
-                continue;
-            }
-            if let Some(chosen) = list
-                .iter()
-                .find(|alg| alg.signature == our_sig && alg.hash == *h)
-            {
-                return *chosen;
-            }
-        }
-    }
-
-    // Fallback: use the key's native hash
-    SignatureAndHashAlgorithm::new(our_hash, our_sig)
+    client_algs
+        .and_then(|list| {
+            SignatureAndHashAlgorithm::select(list, our_sig, our_hash, supported_hashes)
+        })
+        // Fallback: use the key's native hash
+        .unwrap_or(SignatureAndHashAlgorithm::new(our_hash, our_sig))
 }
 
 fn select_certificate_request_sig_algs(
@@ -1474,7 +1458,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_request_does_not_select_rsa_signatures() {
+    fn certificate_request_selects_in_the_clients_order() {
         let mut client = SignatureAndHashAlgorithmVec::new();
         client.push(SignatureAndHashAlgorithm::new(
             HashAlgorithm::SHA256,
@@ -1487,21 +1471,21 @@ mod tests {
 
         let selected = select_certificate_request_sig_algs(Some(&client));
 
-        assert_eq!(selected.len(), 1);
-        assert_eq!(selected[0].signature, SignatureAlgorithm::ECDSA);
-        assert_eq!(selected[0].hash, HashAlgorithm::SHA256);
+        assert_eq!(selected, client);
     }
 
     #[test]
-    fn certificate_request_rejects_rsa_only_signatures() {
-        let mut client = SignatureAndHashAlgorithmVec::new();
-        client.push(SignatureAndHashAlgorithm::new(
-            HashAlgorithm::SHA256,
-            SignatureAlgorithm::RSA,
-        ));
-
-        let selected = select_certificate_request_sig_algs(Some(&client));
-
-        assert!(selected.is_empty());
+    fn certificate_request_lists_both_kinds_of_keys() {
+        let mut body = Buf::new();
+        handshake_serialize_certificate_request(&mut body, &ArrayVec::new()).expect("serialized");
+        let (_, parsed) = CertificateRequest::parse(&body, 0).expect("parsed");
+        assert_eq!(
+            parsed.certificate_types[..],
+            *ClientCertificateType::supported()
+        );
+        assert_eq!(
+            parsed.supported_signature_algorithms[..],
+            *SignatureAndHashAlgorithm::supported()
+        );
     }
 }

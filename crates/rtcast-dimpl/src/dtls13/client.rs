@@ -229,6 +229,10 @@ impl Client {
         self.state.name()
     }
 
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.server_certificates.first().map(|cert| &cert[..])
+    }
+
     pub fn is_closing(&self) -> bool {
         (matches!(self.state, State::HalfClosedLocal | State::Closed) && !self.is_closed())
             || self.engine.close_notify_pending()
@@ -791,6 +795,8 @@ impl State {
 
         drop(maybe);
 
+        crate::check_certificates_length(cert_ranges.iter().map(Vec::len))?;
+
         for (i, cert_data) in cert_ranges.iter().enumerate() {
             trace!("Certificate #{} size: {} bytes", i + 1, cert_data.len());
             let mut buf = client.engine.pop_buffer();
@@ -848,7 +854,8 @@ impl State {
         signed_content.extend_from_slice(&transcript_hash);
 
         // Copy signature data since we need to drop handshake reference
-        let mut signature_copy = ArrayVec::<u8, 512>::new();
+        // 1024 bytes: RSA of 8192 bits
+        let mut signature_copy = ArrayVec::<u8, 1024>::new();
         signature_copy
             .try_extend_from_slice(signature)
             .map_err(|_| Error::SecurityError(crate::SecurityError::SignatureTooLarge))?;
@@ -1379,10 +1386,15 @@ pub(crate) fn handshake_create_certificate_verify(
     let sig_alg = engine.signing_key().algorithm();
 
     let mut signature = Buf::new();
-    engine
-        .signing_key()
-        .sign(&signed_content, hash_alg, &mut signature)
-        .map_err(Error::CryptoError)?;
+    let key = engine.signing_key();
+    // RFC 8446 section 4.4.3: RSA signatures MUST use RSASSA-PSS
+    let signed = match sig_alg {
+        crate::types::SignatureAlgorithm::RSA => {
+            key.sign_rsa_pss(&signed_content, hash_alg, &mut signature)
+        }
+        _ => key.sign(&signed_content, hash_alg, &mut signature),
+    };
+    signed.map_err(Error::CryptoError)?;
 
     // Determine the SignatureScheme from hash_alg + sig_alg
     let scheme = match (sig_alg, hash_alg) {
@@ -1488,15 +1500,7 @@ pub(crate) fn verify_scheme_curve(scheme: SignatureScheme, cert_der: &[u8]) -> R
 impl LocalEvent {
     pub fn into_output<'a>(self, buf: &'a mut [u8], peer_certs: &[Buf]) -> Output<'a> {
         match self {
-            LocalEvent::PeerCert => {
-                let l = peer_certs[0].len();
-                assert!(
-                    l <= buf.len(),
-                    "Output buffer too small for peer certificate"
-                );
-                buf[..l].copy_from_slice(&peer_certs[0]);
-                Output::PeerCert(&buf[..l])
-            }
+            LocalEvent::PeerCert => Output::PeerCert(crate::certificate_into(buf, &peer_certs[0])),
             LocalEvent::Connected => Output::Connected,
             LocalEvent::KeyingMaterial(m, profile) => {
                 Output::KeyingMaterial(KeyingMaterial::new(&m), profile)

@@ -2261,11 +2261,15 @@ impl Engine {
         hash_alg: HashAlgorithm,
         sig_alg: crate::types::SignatureAlgorithm,
     ) -> Result<(), Error> {
-        self.config
-            .crypto_provider()
-            .signature_verification
-            .verify_signature(cert_der, data, signature, hash_alg, sig_alg)
-            .map_err(Error::CryptoError)
+        let verifier = self.config.crypto_provider().signature_verification;
+        // RFC 8446 section 4.4.3: RSA signatures MUST use RSASSA-PSS
+        let verified = match sig_alg {
+            crate::types::SignatureAlgorithm::RSA => {
+                verifier.verify_rsa_pss_signature(cert_der, data, signature, hash_alg)
+            }
+            _ => verifier.verify_signature(cert_der, data, signature, hash_alg, sig_alg),
+        };
+        verified.map_err(Error::CryptoError)
     }
 
     // =========================================================================

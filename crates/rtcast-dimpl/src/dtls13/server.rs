@@ -244,6 +244,10 @@ impl Server {
         self.state.name()
     }
 
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.client_certificates.first().map(|cert| &cert[..])
+    }
+
     pub fn is_closing(&self) -> bool {
         (matches!(self.state, State::HalfClosedLocal | State::Closed) && !self.is_closed())
             || self.engine.close_notify_pending()
@@ -981,6 +985,8 @@ impl State {
 
         drop(maybe);
 
+        crate::check_certificates_length(cert_ranges.iter().map(Vec::len))?;
+
         for (i, cert_data) in cert_ranges.iter().enumerate() {
             trace!(
                 "Client certificate #{} size: {} bytes",
@@ -1045,7 +1051,8 @@ impl State {
         signed_content.extend_from_slice(&transcript_hash);
 
         // Copy signature data since we need to drop handshake reference
-        let mut signature_copy = ArrayVec::<u8, 512>::new();
+        // 1024 bytes: RSA of 8192 bits
+        let mut signature_copy = ArrayVec::<u8, 1024>::new();
         signature_copy
             .try_extend_from_slice(signature)
             .map_err(|_| Error::SecurityError(crate::SecurityError::SignatureTooLarge))?;

@@ -76,6 +76,9 @@ use super::CryptoProvider;
 /// - `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256` (0xC02B)
 /// - `TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384` (0xC02C)
 /// - `TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256` (0xCCA9)
+/// - `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` (0xC02F)
+/// - `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` (0xC030)
+/// - `TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256` (0xCCA8)
 ///
 /// # Supported Key Exchange Groups
 ///
@@ -87,6 +90,7 @@ use super::CryptoProvider;
 ///
 /// - ECDSA with P-256 and SHA-256
 /// - ECDSA with P-384 and SHA-384
+/// - RSASSA-PKCS1-v1_5 and RSASSA-PSS of 2048 to 8192 bits with SHA-256, SHA-384 and SHA-512
 ///
 /// # Supported Hash Algorithms
 ///
@@ -98,6 +102,7 @@ use super::CryptoProvider;
 /// The key provider supports loading private keys in:
 /// - PKCS#8 DER format (most common)
 /// - SEC1 DER format (OpenSSL EC private key format)
+/// - PKCS#1 DER format (OpenSSL RSA private key format)
 /// - PEM encoded versions of the above
 ///
 /// # Random Number Generation

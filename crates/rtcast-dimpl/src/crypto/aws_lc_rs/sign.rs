@@ -1,5 +1,6 @@
 //! Signing and key loading implementations using aws-lc-rs.
 
+use std::ops::RangeInclusive;
 use std::str;
 
 use aws_lc_rs::signature::ECDSA_P384_SHA384_ASN1_SIGNING;
@@ -7,6 +8,13 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, UnparsedPublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1};
 use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384};
+use aws_lc_rs::signature::{RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256};
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256};
+use aws_lc_rs::signature::{
+    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair, RsaParameters,
+};
 use der::{Decode, Encode};
 use spki::ObjectIdentifier;
 use x509_cert::Certificate as X509Certificate;
@@ -81,6 +89,105 @@ impl SigningKey for EcdsaSigningKey {
     }
 }
 
+/// The sizes of RSA keys that are accepted: a shorter one can be broken, a longer one costs more
+/// time than a handshake may take.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+
+fn check_rsa_size(bits: usize) -> Result<(), CryptoError> {
+    if RSA_BITS.contains(&bits) {
+        Ok(())
+    } else {
+        Err(CryptoError::UnsupportedRsaKeySize { bits })
+    }
+}
+
+/// RSA signing key implementation.
+struct RsaSigningKey {
+    key_pair: RsaKeyPair,
+}
+
+impl RsaSigningKey {
+    fn new(key_pair: RsaKeyPair) -> Result<Self, CryptoError> {
+        check_rsa_size(key_pair.public_modulus_len() * 8)?;
+        Ok(RsaSigningKey { key_pair })
+    }
+
+    fn sign_with(
+        &self,
+        padding: &'static dyn RsaEncoding,
+        data: &[u8],
+        buf: &mut Buf,
+    ) -> Result<(), CryptoError> {
+        let rng = aws_lc_rs::rand::SystemRandom::new();
+        buf.clear();
+        buf.resize(self.key_pair.public_modulus_len(), 0);
+        self.key_pair
+            .sign(padding, &rng, data, buf.as_mut())
+            .map_err(|_| CryptoError::OperationFailed(CryptoOperation::Sign))
+    }
+}
+
+impl std::fmt::Debug for RsaSigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RsaSigningKey").finish_non_exhaustive()
+    }
+}
+
+impl SigningKey for RsaSigningKey {
+    fn sign(
+        &mut self,
+        data: &[u8],
+        hash_alg: HashAlgorithm,
+        buf: &mut Buf,
+    ) -> Result<(), CryptoError> {
+        let padding: &'static dyn RsaEncoding = match hash_alg {
+            HashAlgorithm::SHA256 => &RSA_PKCS1_SHA256,
+            HashAlgorithm::SHA384 => &RSA_PKCS1_SHA384,
+            HashAlgorithm::SHA512 => &RSA_PKCS1_SHA512,
+            _ => return Err(unsupported_rsa_hash(hash_alg)),
+        };
+        self.sign_with(padding, data, buf)
+    }
+
+    fn sign_rsa_pss(
+        &mut self,
+        data: &[u8],
+        hash_alg: HashAlgorithm,
+        buf: &mut Buf,
+    ) -> Result<(), CryptoError> {
+        let padding: &'static dyn RsaEncoding = match hash_alg {
+            HashAlgorithm::SHA256 => &RSA_PSS_SHA256,
+            HashAlgorithm::SHA384 => &RSA_PSS_SHA384,
+            HashAlgorithm::SHA512 => &RSA_PSS_SHA512,
+            _ => return Err(unsupported_rsa_hash(hash_alg)),
+        };
+        self.sign_with(padding, data, buf)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RSA
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::SHA256
+    }
+
+    fn supported_hash_algorithms(&self) -> &[HashAlgorithm] {
+        &[
+            HashAlgorithm::SHA256,
+            HashAlgorithm::SHA384,
+            HashAlgorithm::SHA512,
+        ]
+    }
+}
+
+fn unsupported_rsa_hash(hash: HashAlgorithm) -> CryptoError {
+    CryptoError::UnsupportedSignaturePair {
+        signature: SignatureAlgorithm::RSA,
+        hash,
+    }
+}
+
 /// Key provider implementation.
 #[derive(Debug)]
 pub(super) struct AwsLcKeyProvider;
@@ -99,6 +206,13 @@ impl KeyProvider for AwsLcKeyProvider {
                 key_pair,
                 signing_algorithm: &ECDSA_P384_SHA384_ASN1_SIGNING,
             }));
+        }
+
+        // RSA, as PKCS#8 or PKCS#1 (OpenSSL RSA private key format)
+        if let Ok(key_pair) =
+            RsaKeyPair::from_pkcs8(key_der).or_else(|_| RsaKeyPair::from_der(key_der))
+        {
+            return Ok(Box::new(RsaSigningKey::new(key_pair)?));
         }
 
         // Try parsing as SEC1 DER format (OpenSSL EC private key format)
@@ -191,6 +305,16 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
         hash_alg: HashAlgorithm,
         sig_alg: SignatureAlgorithm,
     ) -> Result<(), CryptoError> {
+        if sig_alg == SignatureAlgorithm::RSA {
+            let parameters = match hash_alg {
+                HashAlgorithm::SHA256 => &RSA_PKCS1_2048_8192_SHA256,
+                HashAlgorithm::SHA384 => &RSA_PKCS1_2048_8192_SHA384,
+                HashAlgorithm::SHA512 => &RSA_PKCS1_2048_8192_SHA512,
+                _ => return Err(unsupported_rsa_hash(hash_alg)),
+            };
+            return verify_rsa(parameters, cert_der, data, signature, hash_alg);
+        }
+
         if sig_alg != SignatureAlgorithm::ECDSA {
             return Err(CryptoError::UnsupportedSignatureAlgorithm(sig_alg));
         }
@@ -245,6 +369,61 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
                 group,
             })
     }
+
+    fn verify_rsa_pss_signature(
+        &self,
+        cert_der: &[u8],
+        data: &[u8],
+        signature: &[u8],
+        hash_alg: HashAlgorithm,
+    ) -> Result<(), CryptoError> {
+        let parameters = match hash_alg {
+            HashAlgorithm::SHA256 => &RSA_PSS_2048_8192_SHA256,
+            HashAlgorithm::SHA384 => &RSA_PSS_2048_8192_SHA384,
+            HashAlgorithm::SHA512 => &RSA_PSS_2048_8192_SHA512,
+            _ => return Err(unsupported_rsa_hash(hash_alg)),
+        };
+        verify_rsa(parameters, cert_der, data, signature, hash_alg)
+    }
+}
+
+fn verify_rsa(
+    parameters: &'static RsaParameters,
+    cert_der: &[u8],
+    data: &[u8],
+    signature: &[u8],
+    hash: HashAlgorithm,
+) -> Result<(), CryptoError> {
+    /// RFC 3279 section 2.3.1.
+    const OID_RSA_ENCRYPTION: ObjectIdentifier =
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+    let cert =
+        X509Certificate::from_der(cert_der).map_err(|_| CryptoError::CertificateParseFailed)?;
+    let spki = cert.tbs_certificate().subject_public_key_info();
+    if spki.algorithm.oid != OID_RSA_ENCRYPTION {
+        return Err(CryptoError::UnsupportedPublicKeyAlgorithm);
+    }
+
+    let pubkey_bytes = spki
+        .subject_public_key
+        .as_bytes()
+        .ok_or(CryptoError::InvalidSubjectPublicKey)?;
+    check_rsa_size(rsa_bits(pubkey_bytes).ok_or(CryptoError::InvalidSubjectPublicKey)?)?;
+    UnparsedPublicKey::new(parameters, pubkey_bytes)
+        .verify(data, signature)
+        .map_err(|_| CryptoError::RsaSignatureVerificationFailed { hash })
+}
+
+/// The size of the modulus of a public key in DER (RFC 8017 appendix A.1.1), `None` if it is none.
+fn rsa_bits(public_key: &[u8]) -> Option<usize> {
+    let numbers = Vec::<der::asn1::UintRef<'_>>::from_der(public_key).ok()?;
+    let [modulus, _exponent] = &numbers[..] else {
+        return None;
+    };
+    let modulus = modulus.as_bytes();
+    let unused = modulus.first()?.leading_zeros() as usize;
+    Some(modulus.len() * 8 - unused)
 }
 
 /// Static instance of the key provider.
@@ -290,5 +469,64 @@ mod tests {
                 group: NamedGroup::Secp256r1,
             }
         );
+    }
+
+    #[test]
+    fn rsa_signatures_of_either_padding_are_verified() {
+        use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
+
+        let key_pair = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("generate key");
+        let cert = CertificateParams::default()
+            .self_signed(&key_pair)
+            .expect("self-signed");
+        let mut key = KEY_PROVIDER
+            .load_private_key(&key_pair.serialize_der())
+            .expect("load private key");
+        let ecdsa = generate_self_signed_certificate().expect("generate cert");
+        let data = b"signed data";
+        let mut signature = Buf::new();
+
+        for hash in key.supported_hash_algorithms().to_vec() {
+            let pkcs1 = |cert: &[u8], data: &[u8], signature: &[u8]| {
+                SIGNATURE_VERIFIER.verify_signature(
+                    cert,
+                    data,
+                    signature,
+                    hash,
+                    SignatureAlgorithm::RSA,
+                )
+            };
+            let pss = |cert: &[u8], data: &[u8], signature: &[u8]| {
+                SIGNATURE_VERIFIER.verify_rsa_pss_signature(cert, data, signature, hash)
+            };
+            let failed = Err(CryptoError::RsaSignatureVerificationFailed { hash });
+
+            key.sign(data, hash, &mut signature).expect("sign data");
+            assert_eq!(pkcs1(cert.der(), data, &signature), Ok(()));
+            assert_eq!(pkcs1(cert.der(), b"other data", &signature), failed);
+            assert_eq!(pss(cert.der(), data, &signature), failed);
+
+            key.sign_rsa_pss(data, hash, &mut signature)
+                .expect("sign data");
+            assert_eq!(pss(cert.der(), data, &signature), Ok(()));
+            assert_eq!(pss(cert.der(), data, &[]), failed);
+            assert_eq!(pkcs1(cert.der(), data, &signature), failed);
+            assert_eq!(
+                pss(&ecdsa.certificate, data, &signature),
+                Err(CryptoError::UnsupportedPublicKeyAlgorithm)
+            );
+        }
+        assert!(key.sign(data, HashAlgorithm::SHA1, &mut signature).is_err());
+    }
+
+    #[test]
+    fn rsa_keys_are_of_a_certain_size() {
+        for (bits, accepted) in [(1024, false), (2048, true), (8192, true), (8193, false)] {
+            assert_eq!(check_rsa_size(bits).is_ok(), accepted, "{bits}");
+        }
+        // SEQUENCE { INTEGER 0x0102, INTEGER 3 }
+        assert_eq!(rsa_bits(&[0x30, 7, 2, 2, 1, 2, 2, 1, 3]), Some(9));
+        assert_eq!(rsa_bits(&[0x30, 4, 2, 2, 1, 2]), None);
+        assert_eq!(rsa_bits(&[]), None);
     }
 }

@@ -70,6 +70,12 @@ impl Dtls12CipherSuite {
     pub const ECDHE_ECDSA_AES128_GCM_SHA256: Self = Self(0xC02B);
     /// ECDHE with ECDSA authentication, ChaCha20-Poly1305, SHA-256.
     pub const ECDHE_ECDSA_CHACHA20_POLY1305_SHA256: Self = Self(0xCCA9);
+    /// ECDHE with RSA authentication, AES-256-GCM, SHA-384.
+    pub const ECDHE_RSA_AES256_GCM_SHA384: Self = Self(0xC030);
+    /// ECDHE with RSA authentication, AES-128-GCM, SHA-256.
+    pub const ECDHE_RSA_AES128_GCM_SHA256: Self = Self(0xC02F);
+    /// ECDHE with RSA authentication, ChaCha20-Poly1305, SHA-256.
+    pub const ECDHE_RSA_CHACHA20_POLY1305_SHA256: Self = Self(0xCCA8);
     /// PSK with AES-128-CCM-8 (8-byte tag), SHA-256.
     pub const PSK_AES128_CCM_8: Self = Self(0xC0A8);
 
@@ -85,7 +91,10 @@ impl Dtls12CipherSuite {
 
     /// Returns true if this is not a known DTLS 1.2 cipher suite wire value.
     pub const fn is_unknown(&self) -> bool {
-        !matches!(*self, Self(0xC02B..=0xC02C | 0xC0A8 | 0xCCA9))
+        !matches!(
+            *self,
+            Self(0xC02B..=0xC02C | 0xC02F..=0xC030 | 0xC0A8 | 0xCCA8..=0xCCA9)
+        )
     }
 
     /// Parse a `Dtls12CipherSuite` from network byte order.
@@ -101,6 +110,9 @@ impl Dtls12CipherSuite {
             Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384
             | Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256
             | Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384
+            | Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256
             | Dtls12CipherSuite::PSK_AES128_CCM_8 => 12,
 
             _ => 12, // Default length for unknown cipher suites
@@ -113,9 +125,10 @@ impl Dtls12CipherSuite {
             // All ECDHE ciphers
             Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384
             | Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256
-            | Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256 => {
-                KeyExchangeAlgorithm::EECDH
-            }
+            | Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384
+            | Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256 => KeyExchangeAlgorithm::EECDH,
 
             Dtls12CipherSuite::PSK_AES128_CCM_8 => KeyExchangeAlgorithm::PSK,
 
@@ -130,6 +143,9 @@ impl Dtls12CipherSuite {
             Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384
                 | Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256
                 | Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256
+                | Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384
+                | Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256
+                | Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256
         )
     }
 
@@ -144,6 +160,9 @@ impl Dtls12CipherSuite {
             Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384,
             Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256,
             Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256,
+            Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384,
+            Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256,
+            Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256,
             Dtls12CipherSuite::PSK_AES128_CCM_8,
         ]
     }
@@ -157,6 +176,11 @@ impl Dtls12CipherSuite {
                 Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384,
                 Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256,
                 Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256,
+            ],
+            SignatureAlgorithm::RSA => &[
+                Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384,
+                Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256,
+                Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256,
             ],
             _ => panic!("Need either RSA or ECDSA certificate"),
         }
@@ -173,9 +197,12 @@ impl Dtls12CipherSuite {
     /// The hash algorithm used by this cipher suite.
     pub fn hash_algorithm(&self) -> HashAlgorithm {
         match *self {
-            Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384 => HashAlgorithm::SHA384,
+            Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384
+            | Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384 => HashAlgorithm::SHA384,
             Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256
             | Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256
             | Dtls12CipherSuite::PSK_AES128_CCM_8 => HashAlgorithm::SHA256,
             _ => HashAlgorithm::UNKNOWN_DERIVED,
         }
@@ -190,6 +217,11 @@ impl Dtls12CipherSuite {
             | Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256
             | Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256 => {
                 Some(SignatureAlgorithm::ECDSA)
+            }
+            Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384
+            | Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256
+            | Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256 => {
+                Some(SignatureAlgorithm::RSA)
             }
             Dtls12CipherSuite::PSK_AES128_CCM_8 => None,
             _ => Some(SignatureAlgorithm::UNKNOWN_DERIVED),
@@ -218,6 +250,15 @@ impl fmt::Debug for Dtls12CipherSuite {
             }
             Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256 => {
                 f.write_str("ECDHE_ECDSA_CHACHA20_POLY1305_SHA256")
+            }
+            Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384 => {
+                f.write_str("ECDHE_RSA_AES256_GCM_SHA384")
+            }
+            Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256 => {
+                f.write_str("ECDHE_RSA_AES128_GCM_SHA256")
+            }
+            Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256 => {
+                f.write_str("ECDHE_RSA_CHACHA20_POLY1305_SHA256")
             }
             Dtls12CipherSuite::PSK_AES128_CCM_8 => f.write_str("PSK_AES128_CCM_8"),
             _ => f.debug_tuple("Unknown").field(&self.0).finish(),
@@ -259,14 +300,17 @@ impl ClientCertificateType {
     }
 
     /// Returns true if this certificate type is supported by this implementation.
-    /// Currently only ECDSA_SIGN is supported.
+    /// Currently ECDSA_SIGN and RSA_SIGN are supported.
     pub fn is_supported(&self) -> bool {
         Self::supported().contains(self)
     }
 
     /// Supported client certificate types.
-    pub const fn supported() -> &'static [ClientCertificateType; 1] {
-        &[ClientCertificateType::ECDSA_SIGN]
+    pub const fn supported() -> &'static [ClientCertificateType; 2] {
+        &[
+            ClientCertificateType::ECDSA_SIGN,
+            ClientCertificateType::RSA_SIGN,
+        ]
     }
 
     pub const fn as_u8(&self) -> u8 {
@@ -317,8 +361,64 @@ pub struct SignatureAndHashAlgorithm {
 }
 
 impl SignatureAndHashAlgorithm {
+    // RFC 8446 section 4.2.3: whoever offers RSASSA-PSS takes it in DTLS 1.2 as well, where the
+    // two bytes of the scheme stand in the place of a hash and a signature algorithm.
+    const RSA_PSS_RSAE_SHA256: Self = Self::rsa_pss_rsae(4);
+    const RSA_PSS_RSAE_SHA384: Self = Self::rsa_pss_rsae(5);
+    const RSA_PSS_RSAE_SHA512: Self = Self::rsa_pss_rsae(6);
+
+    const fn rsa_pss_rsae(low: u8) -> Self {
+        const HIGH: HashAlgorithm = HashAlgorithm::from_u8(8);
+        Self::new(HIGH, SignatureAlgorithm::from_u8(low))
+    }
+
     pub const fn new(hash: HashAlgorithm, signature: SignatureAlgorithm) -> Self {
         SignatureAndHashAlgorithm { hash, signature }
+    }
+
+    /// The hash of RSASSA-PSS, or `None` if this is something else.
+    pub fn rsa_pss_hash(&self) -> Option<HashAlgorithm> {
+        match *self {
+            Self::RSA_PSS_RSAE_SHA256 => Some(HashAlgorithm::SHA256),
+            Self::RSA_PSS_RSAE_SHA384 => Some(HashAlgorithm::SHA384),
+            Self::RSA_PSS_RSAE_SHA512 => Some(HashAlgorithm::SHA512),
+            _ => None,
+        }
+    }
+
+    /// The algorithm of the key that makes such signatures.
+    pub fn key_algorithm(&self) -> SignatureAlgorithm {
+        if self.rsa_pss_hash().is_some() {
+            SignatureAlgorithm::RSA
+        } else {
+            self.signature
+        }
+    }
+
+    /// The first of what a key can do, its native hash before its others and RSASSA-PKCS1-v1_5
+    /// before RSASSA-PSS, that the peer can verify.
+    pub fn select(
+        peer: &[Self],
+        key: SignatureAlgorithm,
+        native: HashAlgorithm,
+        hashes: &[HashAlgorithm],
+    ) -> Option<Self> {
+        let native_first = || {
+            let others = hashes.iter().copied().filter(move |hash| *hash != native);
+            hashes
+                .iter()
+                .copied()
+                .filter(|hash| *hash == native)
+                .chain(others)
+        };
+        let pss = Self::supported().iter().copied().filter(|algorithm| {
+            let hash = algorithm.rsa_pss_hash();
+            key == SignatureAlgorithm::RSA && hash.is_some_and(|hash| hashes.contains(&hash))
+        });
+        native_first()
+            .map(|hash| Self::new(hash, key))
+            .chain(pss)
+            .find(|algorithm| peer.contains(algorithm))
     }
 
     pub fn from_u16(value: u16) -> Self {
@@ -350,10 +450,16 @@ impl SignatureAndHashAlgorithm {
     }
 
     /// Supported signature+hash combinations.
-    pub const fn supported() -> &'static [SignatureAndHashAlgorithm; 2] {
-        const SUPPORTED: &[SignatureAndHashAlgorithm; 2] = &[
+    pub const fn supported() -> &'static [SignatureAndHashAlgorithm; 8] {
+        const SUPPORTED: &[SignatureAndHashAlgorithm; 8] = &[
             SignatureAndHashAlgorithm::new(HashAlgorithm::SHA256, SignatureAlgorithm::ECDSA),
             SignatureAndHashAlgorithm::new(HashAlgorithm::SHA384, SignatureAlgorithm::ECDSA),
+            SignatureAndHashAlgorithm::RSA_PSS_RSAE_SHA256,
+            SignatureAndHashAlgorithm::RSA_PSS_RSAE_SHA384,
+            SignatureAndHashAlgorithm::RSA_PSS_RSAE_SHA512,
+            SignatureAndHashAlgorithm::new(HashAlgorithm::SHA256, SignatureAlgorithm::RSA),
+            SignatureAndHashAlgorithm::new(HashAlgorithm::SHA384, SignatureAlgorithm::RSA),
+            SignatureAndHashAlgorithm::new(HashAlgorithm::SHA512, SignatureAlgorithm::RSA),
         ];
 
         SUPPORTED
@@ -370,13 +476,58 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rsa_signature_algorithms_are_recognized_but_not_supported() {
+    fn rsa_signature_algorithms_are_supported() {
         let rsa_sha256 =
             SignatureAndHashAlgorithm::new(HashAlgorithm::SHA256, SignatureAlgorithm::RSA);
+        let rsa_sha1 = SignatureAndHashAlgorithm::new(HashAlgorithm::SHA1, SignatureAlgorithm::RSA);
 
         assert!(SignatureAndHashAlgorithm::all().contains(&rsa_sha256));
-        assert!(!rsa_sha256.is_supported());
-        assert_eq!(SignatureAndHashAlgorithm::supported().len(), 2);
+        assert!(rsa_sha256.is_supported());
+        assert!(!rsa_sha1.is_supported());
+        assert_eq!(rsa_sha256.rsa_pss_hash(), None);
+    }
+
+    #[test]
+    fn rsa_pss_is_read_from_the_wire() {
+        for (wire, hash) in [
+            (0x0804, HashAlgorithm::SHA256),
+            (0x0805, HashAlgorithm::SHA384),
+            (0x0806, HashAlgorithm::SHA512),
+        ] {
+            let algorithm = SignatureAndHashAlgorithm::from_u16(wire);
+            assert!(algorithm.is_supported());
+            assert_eq!(algorithm.as_u16(), wire);
+            assert_eq!(algorithm.rsa_pss_hash(), Some(hash));
+            assert_eq!(algorithm.key_algorithm(), SignatureAlgorithm::RSA);
+        }
+    }
+
+    #[test]
+    fn a_key_takes_what_the_peer_can_verify() {
+        use HashAlgorithm as Hash;
+        use SignatureAlgorithm as Signature;
+        let all = SignatureAndHashAlgorithm::supported();
+        let select = |peer: &[SignatureAndHashAlgorithm]| {
+            SignatureAndHashAlgorithm::select(
+                peer,
+                Signature::RSA,
+                Hash::SHA256,
+                &[Hash::SHA256, Hash::SHA384, Hash::SHA512],
+            )
+        };
+        let pkcs1 = |hash| SignatureAndHashAlgorithm::new(hash, Signature::RSA);
+        assert_eq!(select(all), Some(pkcs1(Hash::SHA256)));
+        assert_eq!(select(&all[..2]), None);
+        assert_eq!(
+            select(&all[..5]),
+            Some(SignatureAndHashAlgorithm::RSA_PSS_RSAE_SHA256)
+        );
+        assert_eq!(select(&all[7..]), Some(pkcs1(Hash::SHA512)));
+        let on_p384 = |peer: &[SignatureAndHashAlgorithm]| {
+            SignatureAndHashAlgorithm::select(peer, Signature::ECDSA, Hash::SHA384, &[Hash::SHA384])
+        };
+        assert_eq!(on_p384(all), Some(all[1]));
+        assert_eq!(on_p384(&all[..1]), None);
     }
 
     #[test]

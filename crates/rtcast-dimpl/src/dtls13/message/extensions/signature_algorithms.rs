@@ -11,14 +11,14 @@ use nom::error::{Error, ErrorKind};
 /// Uses `SignatureScheme` (u16) instead of the TLS 1.2 `SignatureAndHashAlgorithm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureAlgorithmsExtension {
-    pub supported_signature_algorithms: ArrayVec<SignatureScheme, 2>,
+    pub supported_signature_algorithms: ArrayVec<SignatureScheme, 8>,
 }
 
 impl SignatureAlgorithmsExtension {
-    /// Create a default SignatureAlgorithmsExtension with supported schemes.
+    /// Create a default SignatureAlgorithmsExtension with the schemes on offer.
     pub fn default() -> Self {
         SignatureAlgorithmsExtension {
-            supported_signature_algorithms: SignatureScheme::supported(),
+            supported_signature_algorithms: SignatureScheme::offered(),
         }
     }
 
@@ -28,7 +28,7 @@ impl SignatureAlgorithmsExtension {
             return Err(Err::Failure(Error::new(input, ErrorKind::LengthValue)));
         }
 
-        let mut algorithms: ArrayVec<SignatureScheme, 2> = ArrayVec::new();
+        let mut algorithms: ArrayVec<SignatureScheme, 8> = ArrayVec::new();
         let (input, mut current_input) = take(list_len)(input)?;
         if !input.is_empty() {
             return Err(Err::Failure(Error::new(input, ErrorKind::LengthValue)));
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn test_signature_algorithms_extension() {
-        let mut algorithms: ArrayVec<SignatureScheme, 2> = ArrayVec::new();
+        let mut algorithms: ArrayVec<SignatureScheme, 8> = ArrayVec::new();
         algorithms.push(SignatureScheme::ECDSA_SECP256R1_SHA256);
         algorithms.push(SignatureScheme::ECDSA_SECP384R1_SHA384);
 
@@ -98,15 +98,15 @@ mod tests {
         let ext = SignatureAlgorithmsExtension::default();
         assert_eq!(
             ext.supported_signature_algorithms.capacity(),
-            SignatureScheme::supported().len(),
-            "SignatureAlgorithmsExtension capacity must match supported schemes count"
+            SignatureScheme::offered().len(),
+            "SignatureAlgorithmsExtension capacity must match offered schemes count"
         );
     }
 
     #[test]
     fn too_many_supported_signature_algorithms_are_rejected() {
         let mut bytes = Vec::new();
-        let supported = SignatureScheme::supported();
+        let supported = SignatureScheme::offered();
         let count = supported.len() + 1;
         bytes.extend_from_slice(&(count as u16 * 2).to_be_bytes());
         for _ in 0..count {
