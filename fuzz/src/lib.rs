@@ -3,6 +3,8 @@
 //! The targets under `fuzz_targets/` call these functions, and so does the test `corpus` of `rtcast-proto`, which runs
 //! every file of the corpora on every machine.
 
+mod dtls;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -27,17 +29,21 @@ use rtcast_proto::{
     SessionDescription, Ssrc,
 };
 
+pub use dtls::{certificate, dtls_packets};
+
 /// A function that takes any bytes and panics only if it found a mistake.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("certificate", certificate),
     ("dcep_message", dcep_message),
     ("depacketize_h264", depacketize_h264),
     ("depacketize_vp8", depacketize_vp8),
     ("depacketize_vp9", depacketize_vp9),
     ("depacketize_av1", depacketize_av1),
     ("depacketize_sound", depacketize_sound),
+    ("dtls_packets", dtls_packets),
     ("frame_headers", frame_headers),
     ("ice_server_url", ice_server_url),
     ("jitter_buffer", jitter_buffer),

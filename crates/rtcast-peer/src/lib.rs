@@ -33,7 +33,7 @@ pub use rtcast_proto::connection::{
 pub use rtcast_proto::data_channel::{
     DataChannelError, DataChannelInit, DataChannelMessage, DataChannelState, SctpTransportState,
 };
-pub use rtcast_proto::dtls::{Certificate, DtlsVersion};
+pub use rtcast_proto::dtls::{Certificate, DtlsVersion, KeyAlgorithm};
 pub use rtcast_proto::ice::{
     IceCredentials, IceRole, IceServer, IceServerError, IceServerErrorKind, IceTransportPolicy, IceTransportState,
     SelectedPair,

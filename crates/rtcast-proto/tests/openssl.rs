@@ -9,6 +9,9 @@ use rtcast_proto::dtls::{
 use rtcast_proto::srtp::SrtpProfile;
 
 const RSA: &str = include_str!("fixtures/rsa_certificate.pem");
+const RSA_1024: &str = include_str!("fixtures/rsa_1024_certificate.pem");
+const RSA_4096: &str = include_str!("fixtures/rsa_4096_certificate.pem");
+const RSA_8192: &str = include_str!("fixtures/rsa_8192_certificate.pem");
 const P224: &str = include_str!("fixtures/secp224r1_certificate.pem");
 const P384: &str = include_str!("fixtures/secp384r1_certificate.pem");
 
@@ -39,7 +42,11 @@ impl Peer {
     }
 
     fn dimpl(role: DtlsRole, certificate: &Certificate, now: Instant) -> Self {
-        Self::new(DimplEndpoint::new(role, DtlsVersion::V1_2, certificate, now).expect("an endpoint"), now)
+        Self::dimpl_of(DtlsVersion::V1_2, role, certificate, now)
+    }
+
+    fn dimpl_of(version: DtlsVersion, role: DtlsRole, certificate: &Certificate, now: Instant) -> Self {
+        Self::new(DimplEndpoint::new(role, version, certificate, now).expect("an endpoint"), now)
     }
 
     /// Tells the time and returns what is to be sent.
@@ -137,22 +144,47 @@ fn every_kind_of_key_connects_in_both_roles_and_carries_data() {
 
 #[test]
 fn the_default_implementation_is_understood() {
-    let (ours, other) = (Certificate::generate().expect("one"), Certificate::from_pem(P384).expect("one"));
-    let now = &mut epoch();
-    let (mut client, mut server) =
-        (Peer::dimpl(DtlsRole::Client, &ours, *now), Peer::openssl(DtlsRole::Server, &other, *now));
-    run(&mut client, &mut server, now, Duration::from_secs(1), |_| false).expect("a handshake");
-    is_complete(&client, &server, [&ours, &other]);
-    let (mut client, mut server) =
-        (Peer::openssl(DtlsRole::Client, &other, *now), Peer::dimpl(DtlsRole::Server, &ours, *now));
-    run(&mut client, &mut server, now, Duration::from_secs(1), |_| false).expect("a handshake");
-    is_complete(&client, &server, [&other, &ours]);
+    let ours = Certificate::generate().expect("one");
+    let rsa = Certificate::from_pem(RSA).expect("one");
+    for other in [P384, RSA, RSA_4096, RSA_8192].map(|pem| Certificate::from_pem(pem).expect("one")) {
+        let cases = [(DtlsVersion::V1_2, &ours), (DtlsVersion::V1_2, &rsa), (DtlsVersion::Auto, &ours)];
+        for (version, default) in cases {
+            let now = &mut epoch();
+            let mut client = Peer::dimpl_of(version, DtlsRole::Client, default, *now);
+            let mut server = Peer::openssl(DtlsRole::Server, &other, *now);
+            run(&mut client, &mut server, now, Duration::from_secs(1), |_| false).expect("a handshake");
+            is_complete(&client, &server, [default, &other]);
+            let mut client = Peer::openssl(DtlsRole::Client, &other, *now);
+            let mut server = Peer::dimpl_of(version, DtlsRole::Server, default, *now);
+            run(&mut client, &mut server, now, Duration::from_secs(1), |_| false).expect("a handshake");
+            is_complete(&client, &server, [&other, default]);
+        }
+    }
+}
+
+#[test]
+fn the_default_implementation_loses_nothing_large() {
+    let (ours, other) = (Certificate::generate().expect("one"), Certificate::from_pem(RSA_4096).expect("one"));
+    for (first, role) in (0..16).flat_map(|first| [(first, DtlsRole::Client), (first, DtlsRole::Server)]) {
+        let now = &mut epoch();
+        let lost = |number| (first..first + 2).contains(&number);
+        let mut default = Peer::dimpl(role, &ours, *now);
+        if role == DtlsRole::Client {
+            let mut server = Peer::openssl(DtlsRole::Server, &other, *now);
+            run(&mut default, &mut server, now, Duration::from_secs(30), lost).expect("a handshake");
+            is_complete(&default, &server, [&ours, &other]);
+        } else {
+            let mut client = Peer::openssl(DtlsRole::Client, &other, *now);
+            run(&mut client, &mut default, now, Duration::from_secs(30), lost).expect("a handshake");
+            is_complete(&client, &default, [&other, &ours]);
+        }
+    }
 }
 
 #[test]
 fn the_default_implementation_names_the_key_and_the_feature() {
     let ours = Certificate::generate().expect("a certificate");
-    for (pem, name) in [(RSA, "RSA"), (P224, "1.3.132.0.33")] {
+    for (pem, name) in [(RSA_1024, "RSA of 1024 bits"), (P224, "P-224")] {
         let other = Certificate::from_pem(pem).expect("a certificate");
         for role in [DtlsRole::Client, DtlsRole::Server] {
             let now = &mut epoch();
@@ -164,7 +196,12 @@ fn the_default_implementation_names_the_key_and_the_feature() {
                 error = default.endpoint.handle_packet(&alert);
             }
             let error = error.expect_err("the key is not known");
+            if let Some(alert) = default.endpoint.poll_alert() {
+                let heard = openssl.endpoint.handle_packet(&alert).expect_err("a fatal alert");
+                assert!(heard.reason.contains("alert"), "{heard}");
+            }
             assert!(error.reason.contains("RSA") && error.reason.contains("`openssl`"), "{name}, {role:?}: {error}");
+            assert!(pem != RSA_1024 || error.reason.contains(name), "{role:?}: {error}");
         }
         let refused = DimplEndpoint::new(DtlsRole::Client, DtlsVersion::V1_3, &other, epoch());
         let refused = refused.err().expect("refused");

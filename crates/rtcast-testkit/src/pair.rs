@@ -71,14 +71,14 @@ impl Pair {
     /// # Panics
     /// If the system has no randomness for certificates.
     pub fn with_dtls(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
-        Self::build(link, seed, dtls_version, &JsepConfig::default(), None)
+        Self::build(link, seed, dtls_version, &JsepConfig::default(), [None, None])
     }
 
     /// The same without RTX, so that lost packets come again in the stream itself.
     pub fn without_retransmission_stream(link: &Link, seed: u64) -> Self {
         let mut jsep = JsepConfig::default();
         jsep.codecs.iter_mut().for_each(|codec| codec.retransmission = false);
-        Self::build(link, seed, DtlsVersion::V1_2, &jsep, None)
+        Self::build(link, seed, DtlsVersion::V1_2, &jsep, [None, None])
     }
 
     /// The same with data channels.
@@ -88,7 +88,7 @@ impl Pair {
 
     /// The same with another version of DTLS.
     pub fn with_data_channels_over(link: &Link, seed: u64, dtls_version: DtlsVersion) -> Self {
-        Self::build(link, seed, dtls_version, &JsepConfig::default().with_data_channels(), None)
+        Self::build(link, seed, dtls_version, &JsepConfig::default().with_data_channels(), [None, None])
     }
 
     /// The same with data channels on the left side only.
@@ -118,15 +118,38 @@ impl Pair {
 
     /// Two peers with data channels, of which the left one has this certificate.
     pub fn with_certificate(link: &Link, seed: u64, certificate: Certificate) -> Self {
-        Self::build(link, seed, DtlsVersion::V1_2, &JsepConfig::default().with_data_channels(), Some(certificate))
+        Self::build(
+            link,
+            seed,
+            DtlsVersion::V1_2,
+            &JsepConfig::default().with_data_channels(),
+            [Some(certificate), None],
+        )
+    }
+
+    /// Two peers with these certificates, a new one where there is none, that speak that version of DTLS.
+    pub fn with_certificates(
+        link: &Link,
+        seed: u64,
+        dtls_version: DtlsVersion,
+        certificates: [Option<Certificate>; 2],
+    ) -> Self {
+        Self::build(link, seed, dtls_version, &JsepConfig::default(), certificates)
     }
 
     /// Two peers with these codecs and header extensions.
     pub fn with_config(link: &Link, seed: u64, jsep: &JsepConfig) -> Self {
-        Self::build(link, seed, DtlsVersion::V1_2, jsep, None)
+        Self::build(link, seed, DtlsVersion::V1_2, jsep, [None, None])
     }
 
-    fn build(link: &Link, seed: u64, dtls_version: DtlsVersion, jsep: &JsepConfig, left: Option<Certificate>) -> Self {
+    fn build(
+        link: &Link,
+        seed: u64,
+        dtls_version: DtlsVersion,
+        jsep: &JsepConfig,
+        certificates: [Option<Certificate>; 2],
+    ) -> Self {
+        let [left, right] = certificates;
         let now = Instant::now();
         let peer = |address: &str, number: u64, certificate: Option<Certificate>| {
             let address: SocketAddr = address.parse().expect("an address");
@@ -158,7 +181,7 @@ impl Pair {
         Self {
             now,
             left: peer("10.0.0.1:1000", 1, left),
-            right: peer("10.0.0.2:2000", 2, None),
+            right: peer("10.0.0.2:2000", 2, right),
             batch: TransmitBatch::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 use std::{fs, io};
 
+use rtcast_proto::dtls::{Certificate, DimplEndpoint, DtlsEndpoint, DtlsOutput, DtlsRole, DtlsVersion};
 use rtcast_proto::ice::{IceCredentials, IceRole, IceTransport, LocalCandidate};
 use rtcast_proto::payload::{Packetizer, h264, is_keyframe};
 use rtcast_proto::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
@@ -51,7 +52,42 @@ fn main() -> io::Result<()> {
     rtcp()?;
     descriptions()?;
     sctp()?;
+    dtls()?;
     stun()
+}
+
+/// What each side of a handshake with RSA certificates receives.
+fn dtls() -> io::Result<()> {
+    let pem = fs::read_to_string("../crates/rtcast-proto/tests/fixtures/rsa_certificate.pem")?;
+    let certificate = Certificate::from_pem(&pem).map_err(io::Error::other)?;
+    for (number, version) in [DtlsVersion::V1_2, DtlsVersion::V1_3, DtlsVersion::Auto].into_iter().enumerate() {
+        let now = Instant::now();
+        let new = |role| DimplEndpoint::new(role, version, &certificate, now).map_err(io::Error::other);
+        let mut sides = [new(DtlsRole::Client)?, new(DtlsRole::Server)?];
+        let mut received = [Vec::new(), Vec::new()];
+        for turn in 0..12 {
+            let mut buffer = [0; 2_048];
+            let mut sent = Vec::new();
+            sides[turn % 2].handle_timeout(now).map_err(io::Error::other)?;
+            loop {
+                match sides[turn % 2].poll_output(&mut buffer) {
+                    DtlsOutput::Packet(packet) => sent.push(packet.to_vec()),
+                    DtlsOutput::Timeout(_) => break,
+                    _ => {}
+                }
+            }
+            for packet in sent {
+                sides[1 - turn % 2].handle_packet(&packet).map_err(io::Error::other)?;
+                received[1 - turn % 2].extend((packet.len() as u16).to_le_bytes());
+                received[1 - turn % 2].extend(packet);
+            }
+        }
+        for (role, received) in received.iter().enumerate() {
+            let kind = (number << 1 | role) as u8;
+            write("dtls_packets", &format!("handshake_{kind}"), &[&[kind], received.as_slice()].concat())?;
+        }
+    }
+    Ok(())
 }
 
 fn rtp() -> io::Result<()> {

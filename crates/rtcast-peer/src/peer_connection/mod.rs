@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rtcast_proto::JsepConfig;
 use rtcast_proto::connection::{Connection, ConnectionConfig, ConnectionStats, IceOptions};
-use rtcast_proto::dtls::Certificate;
+use rtcast_proto::dtls::{Certificate, KeyAlgorithm};
 use rtcast_proto::ice::{IceServer, IceTransportPolicy, LocalCandidate, TCP_ACTIVE_PORT};
 use tokio::sync::oneshot;
 
@@ -195,12 +195,22 @@ impl PeerConnection {
         Ok(Self { inner })
     }
 
-    /// Makes a certificate that is valid for so long, at most a year: W3C's `generateCertificate`.
+    /// Makes a certificate on the curve P-256 that is valid for so long, at most a year: W3C's `generateCertificate`.
     ///
     /// # Errors
     /// [`Error::Certificate`] if the system has no randomness.
     pub fn generate_certificate(lifetime: Duration) -> Result<Certificate, Error> {
-        Ok(Certificate::generate_for(SystemTime::now(), lifetime)?)
+        Self::generate_certificate_with(KeyAlgorithm::default(), lifetime)
+    }
+
+    /// The same with a key of another kind, such as RSA: W3C's `generateCertificate` with its `keygenAlgorithm`.
+    ///
+    /// It computes for as long as [`KeyAlgorithm`] says, on the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] if the system has no randomness.
+    pub fn generate_certificate_with(algorithm: KeyAlgorithm, lifetime: Duration) -> Result<Certificate, Error> {
+        Ok(Certificate::generate_with(algorithm, SystemTime::now(), lifetime)?)
     }
 
     /// The counters as they stand, in structures of our own; [`get_stats`](Self::get_stats) gives the W3C's.

@@ -6,24 +6,20 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair,
 };
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
-use x509_cert::der::Decode;
-use x509_cert::der::asn1::ObjectIdentifier;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_RSA_SHA256, RsaKeySize,
+};
 
+use super::public_key::{Curve, Key, PublicKey};
 use crate::base64;
 use crate::sdp::Fingerprint;
 
 /// The longest that a certificate may be valid: W3C webrtc-pc §4.9.1 leaves the limit to us and asks for one; a year is
 /// what browsers take.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// The object identifiers of public keys (RFC 3279 §2.3, RFC 5480 §2.1).
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const ELLIPTIC_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// Why there is no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +38,24 @@ pub enum CertificateError {
     },
 }
 
+/// The key that a new certificate gets: the `keygenAlgorithm` of W3C's `generateCertificate` (webrtc-pc §4.9.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum KeyAlgorithm {
+    /// ECDSA on the curve P-256, which every peer knows and which is the quickest.
+    #[default]
+    EcdsaP256,
+    /// ECDSA on the curve P-384.
+    EcdsaP384,
+    /// RSASSA-PKCS1-v1_5 with 2,048 bits, the exponent 65,537 and SHA-256, for peers that know nothing else. Making such a
+    /// key takes from tenths of a second to seconds, signing with it a millisecond for each handshake.
+    Rsa2048,
+    /// The same with 3,072 bits.
+    Rsa3072,
+    /// The same with 4,096 bits.
+    Rsa4096,
+}
+
 /// A certificate with its private key: W3C's `RTCCertificate`. Cheap to clone; one may serve all connections.
 #[derive(Clone)]
 pub struct Certificate {
@@ -50,7 +64,7 @@ pub struct Certificate {
     expires: SystemTime,
 }
 
-/// Both in DER, the key as PKCS#8.
+/// Both in DER, the key as PKCS#8 or, if it is one of RSA that came so, as PKCS#1.
 struct Inner {
     certificate: Vec<u8>,
     private_key: Vec<u8>,
@@ -79,8 +93,27 @@ impl Certificate {
     /// # Errors
     /// [`CertificateError::Generate`] if the system has no randomness.
     pub fn generate_for(now: SystemTime, lifetime: Duration) -> Result<Self, CertificateError> {
+        Self::generate_with(KeyAlgorithm::default(), now, lifetime)
+    }
+
+    /// The same with a key of another kind: W3C's `generateCertificate`.
+    ///
+    /// # Errors
+    /// [`CertificateError::Generate`] if the system has no randomness.
+    pub fn generate_with(
+        algorithm: KeyAlgorithm,
+        now: SystemTime,
+        lifetime: Duration,
+    ) -> Result<Self, CertificateError> {
         let failed = |error: rcgen::Error| CertificateError::Generate(error.to_string());
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+        let key = match algorithm {
+            KeyAlgorithm::EcdsaP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            KeyAlgorithm::EcdsaP384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
+            KeyAlgorithm::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+            KeyAlgorithm::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
+            KeyAlgorithm::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
+        };
+        let key = key.map_err(failed)?;
         let mut parameters = CertificateParams::new(Vec::new()).map_err(failed)?;
         parameters.distinguished_name = DistinguishedName::new();
         parameters.distinguished_name.push(DnType::CommonName, "WebRTC");
@@ -98,41 +131,36 @@ impl Certificate {
         Ok(Self::build(certificate, key.serialize_der(), expires))
     }
 
-    /// A certificate of the caller's, in DER, with its private key, in DER as PKCS#8 or as RFC 5915 writes it; with the
-    /// feature `openssl` its key may be of any kind that OpenSSL knows, such as RSA.
+    /// A certificate of the caller's, in DER, with its private key, in DER as PKCS#8 or as RFC 5915 or, for RSA, RFC 8017
+    /// writes it. Its key is on the curve P-256 or P-384, or one of RSA with 2,048 to 8,192 bits; with the feature `openssl`
+    /// it may be of any kind that OpenSSL knows.
     ///
     /// # Errors
-    /// [`CertificateError::Unusable`] if one of the two cannot be read, the key is not on the curve P-256 or P-384 and
-    /// there is no OpenSSL, or they do not belong together.
+    /// [`CertificateError::Unusable`] if one of the two cannot be read, the key is of another kind and there is no OpenSSL,
+    /// or they do not belong together.
     pub fn from_der(certificate: &[u8], private_key: &[u8]) -> Result<Self, CertificateError> {
         let public = PublicKey::of(certificate)?;
-        let curve = match &public.curve {
-            Ok(curve) => curve,
-            Err(problem) => {
-                let private_key = key_of_another_kind(problem, certificate, private_key)?;
-                return Ok(Self::build(certificate.to_vec(), private_key, public.expires));
+        let build = |private_key| Self::build(certificate.to_vec(), private_key, public.expires);
+        if let Some(problem) = public.key.unusable() {
+            return key_of_another_kind(&problem, certificate, private_key).map(build);
+        }
+        let curve = match public.key {
+            Key::EllipticCurve(Curve::P256) => &ECDSA_P256_SHA256_ASN1_SIGNING,
+            Key::EllipticCurve(Curve::P384) => &ECDSA_P384_SHA384_ASN1_SIGNING,
+            Key::Rsa { .. } | Key::Other(_) => {
+                let pair = RsaKeyPair::from_pkcs8(private_key).or_else(|_| RsaKeyPair::from_der(private_key));
+                let pair = pair.map_err(|error| unreadable_key(&error))?;
+                belongs(pair.public_key().as_ref(), &public)?;
+                return Ok(build(private_key.to_vec()));
             }
         };
-        let algorithm = match curve {
-            Curve::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-            Curve::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
-        };
-        let pair =
-            EcdsaKeyPair::from_private_key_der(algorithm, private_key).map_err(|error| CertificateError::Unusable {
-                problem: format!("its private key cannot be read ({error})"),
-                hint: "pass the key as PKCS#8, not encrypted, of the same curve as the certificate",
-            })?;
-        if pair.public_key().as_ref() != public.bytes {
-            return Err(CertificateError::Unusable {
-                problem: "the private key is another certificate's".to_owned(),
-                hint: "pass the key that the certificate was made with",
-            });
-        }
+        let pair = EcdsaKeyPair::from_private_key_der(curve, private_key).map_err(|error| unreadable_key(&error))?;
+        belongs(pair.public_key().as_ref(), &public)?;
         let private_key = pair.to_pkcs8v1().map_err(|_| CertificateError::Unusable {
             problem: "its private key cannot be written as PKCS#8".to_owned(),
             hint: "make the key anew",
         })?;
-        Ok(Self::build(certificate.to_vec(), private_key.as_ref().to_vec(), public.expires))
+        Ok(build(private_key.as_ref().to_vec()))
     }
 
     /// The same from PEM: one text with a `CERTIFICATE`, of several the first, and a `PRIVATE KEY`, `EC PRIVATE KEY` or
@@ -208,6 +236,24 @@ impl fmt::Debug for Certificate {
     }
 }
 
+fn unreadable_key(error: &aws_lc_rs::error::KeyRejected) -> CertificateError {
+    CertificateError::Unusable {
+        problem: format!("its private key cannot be read ({error})"),
+        hint: "pass the key as PKCS#8, not encrypted, of the same kind as the certificate's",
+    }
+}
+
+/// Whether the private key, to which this public one belongs, is the certificate's.
+fn belongs(public_key: &[u8], certificate: &PublicKey) -> Result<(), CertificateError> {
+    if public_key == certificate.bytes {
+        return Ok(());
+    }
+    Err(CertificateError::Unusable {
+        problem: "the private key is another certificate's".to_owned(),
+        hint: "pass the key that the certificate was made with",
+    })
+}
+
 /// The private key, as PKCS#8, of a certificate whose key is `problem`, which only OpenSSL can use.
 #[cfg(feature = "openssl")]
 fn key_of_another_kind(problem: &str, certificate: &[u8], private_key: &[u8]) -> Result<Vec<u8>, CertificateError> {
@@ -221,52 +267,10 @@ fn key_of_another_kind(problem: &str, certificate: &[u8], private_key: &[u8]) ->
 fn key_of_another_kind(problem: &str, _certificate: &[u8], _private_key: &[u8]) -> Result<Vec<u8>, CertificateError> {
     Err(CertificateError::Unusable {
         problem: format!("its key is {problem}"),
-        hint: "build rtcast with its feature `openssl`, or make a certificate on the curve P-256, such as by `openssl req \
-               -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes`",
+        hint: "make a certificate on the curve P-256, such as by `openssl req -x509 -newkey ec -pkeyopt \
+               ec_paramgen_curve:P-256 -nodes`, or with RSA of 2,048 to 8,192 bits; or build rtcast with its feature \
+               `openssl`",
     })
-}
-
-/// The curves that peers may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Curve {
-    P256,
-    P384,
-}
-
-/// What a certificate says of its key.
-struct PublicKey {
-    /// Its curve, or what it is instead.
-    curve: Result<Curve, String>,
-    bytes: Vec<u8>,
-    expires: SystemTime,
-}
-
-impl PublicKey {
-    fn of(der: &[u8]) -> Result<Self, CertificateError> {
-        let certificate = x509_cert::Certificate::from_der(der).map_err(|error| CertificateError::Unusable {
-            problem: format!("it is no X.509 certificate in DER ({error})"),
-            hint: "pass one certificate, in DER or PEM, without others around it",
-        })?;
-        let body = certificate.tbs_certificate();
-        let key = body.subject_public_key_info();
-        let curve = key.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
-        let curve = match (key.algorithm.oid, curve) {
-            (ELLIPTIC_CURVE, Some(P256)) => Ok(Curve::P256),
-            (ELLIPTIC_CURVE, Some(P384)) => Ok(Curve::P384),
-            (ELLIPTIC_CURVE, curve) => {
-                Err(format!("on the curve {}", curve.map_or_else(|| "of its own".to_owned(), |oid| oid.to_string())))
-            }
-            (RSA, _) => Err("RSA".to_owned()),
-            (other, _) => Err(format!("of the algorithm {other}")),
-        };
-        let bytes = key.subject_public_key.raw_bytes().to_vec();
-        Ok(Self { curve, bytes, expires: SystemTime::UNIX_EPOCH + body.validity().not_after.to_unix_duration() })
-    }
-}
-
-/// What the key of a certificate is, if it is none that can be used without OpenSSL.
-pub(super) fn unusable_key(der: &[u8]) -> Option<String> {
-    PublicKey::of(der).ok()?.curve.err()
 }
 
 /// The bytes of the first block of that label.
@@ -323,7 +327,10 @@ pub(crate) fn fingerprint_matches(fingerprint: &Fingerprint, certificate: &[u8])
 mod tests {
     use super::*;
 
+    use super::super::public_key::unusable_key;
+
     const RSA_PEM: &str = include_str!("../../tests/fixtures/rsa_certificate.pem");
+    const RSA_1024_PEM: &str = include_str!("../../tests/fixtures/rsa_1024_certificate.pem");
     const P224_PEM: &str = include_str!("../../tests/fixtures/secp224r1_certificate.pem");
 
     fn noon() -> SystemTime {
@@ -352,6 +359,26 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_gets_the_key_that_it_was_asked_to() {
+        for (algorithm, key) in [
+            (KeyAlgorithm::EcdsaP256, "on the curve P-256"),
+            (KeyAlgorithm::EcdsaP384, "on the curve P-384"),
+            (KeyAlgorithm::Rsa2048, "RSA of 2048 bits"),
+        ] {
+            let made = Certificate::generate_with(algorithm, noon(), Duration::from_secs(1_000)).unwrap();
+            assert_eq!(PublicKey::of(made.der()).unwrap().key.to_string(), key);
+            assert_eq!(Certificate::from_der(made.der(), &made.inner.private_key).unwrap(), made);
+        }
+        // Both forms that OpenSSL writes.
+        let key = pem_block(RSA_PEM, "PRIVATE KEY").unwrap();
+        let pkcs1 = pem_block(include_str!("../../tests/fixtures/rsa_pkcs1_key.pem"), "RSA PRIVATE KEY").unwrap();
+        let rsa = pem_block(RSA_PEM, "CERTIFICATE").unwrap();
+        for key in [key, pkcs1] {
+            assert_eq!(Certificate::from_der(&rsa, &key).unwrap().der(), rsa);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named() {
         let (one, other) = (Certificate::generate().unwrap(), Certificate::generate().unwrap());
         let says = |result: Result<Certificate, CertificateError>, part: &str| {
@@ -362,7 +389,7 @@ mod tests {
         says(Certificate::from_der(&one.inner.certificate, b"x"), "private key cannot be read");
         says(Certificate::from_der(b"x", &one.inner.private_key), "no X.509 certificate");
         says(Certificate::from_pem("x"), "no `-----BEGIN CERTIFICATE-----`");
-        for (text, part) in [(RSA_PEM, "its key is RSA"), (P224_PEM, "on the curve 1.3.132.0.33")] {
+        for (text, part) in [(RSA_1024_PEM, "its key is RSA of 1024 bits"), (P224_PEM, "on the curve P-224")] {
             let der = pem_block(text, "CERTIFICATE").unwrap();
             assert!(unusable_key(&der).is_some_and(|key| part.ends_with(&key)));
             #[cfg(not(feature = "openssl"))]
@@ -378,6 +405,11 @@ mod tests {
             }
         }
         assert_eq!(unusable_key(one.der()), None);
+        let rsa = pem_block(RSA_PEM, "CERTIFICATE").unwrap();
+        assert_eq!(unusable_key(&rsa), None);
+        says(Certificate::from_der(&rsa, &one.inner.private_key), "private key cannot be read");
+        let other = Certificate::generate_with(KeyAlgorithm::Rsa2048, noon(), LONGEST_LIFETIME).unwrap();
+        says(Certificate::from_der(&rsa, &other.inner.private_key), "another certificate's");
         let p384 = include_str!("../../tests/fixtures/secp384r1_certificate.pem");
         assert_eq!(Certificate::from_pem(p384).unwrap().fingerprint().value.len(), 32);
         assert_eq!(unusable_key(&pem_block(p384, "CERTIFICATE").unwrap()), None);

@@ -4,8 +4,9 @@ mod certificate;
 mod dimpl_endpoint;
 #[cfg(feature = "openssl")]
 mod openssl_endpoint;
+mod public_key;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, KeyAlgorithm};
 pub(crate) use certificate::{certificate_fingerprint, fingerprint_matches};
 pub use dimpl_endpoint::DimplEndpoint;
 #[cfg(feature = "openssl")]
