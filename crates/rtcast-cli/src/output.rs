@@ -111,6 +111,13 @@ impl Output {
                 "address": address.to_string(),
                 "viewers": viewers,
             })),
+            ServerEvent::ViewerFailed { viewer, stream, signalling, reason, .. } => line(&json!({
+                "event": "viewer_failed",
+                "viewer": viewer.0,
+                "stream": &**stream,
+                "signalling": signalling.as_str(),
+                "reason": reason,
+            })),
             ServerEvent::ViewerLeft { viewer, stream, reason, watched, .. } => line(&json!({
                 "event": "viewer_left",
                 "viewer": viewer.0,

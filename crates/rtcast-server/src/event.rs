@@ -72,6 +72,17 @@ pub enum ServerEvent {
         /// Where its signalling came from.
         address: SocketAddr,
     },
+    /// A viewer's connection failed for a reason that is worth telling, such as a certificate that cannot be used.
+    ViewerFailed {
+        /// Which one.
+        viewer: ViewerId,
+        /// The name of the stream that it wanted to watch.
+        stream: Arc<str>,
+        /// How it came.
+        signalling: Signalling,
+        /// What happened, why, and what to do.
+        reason: String,
+    },
     /// A viewer that had joined is gone.
     ViewerLeft {
         /// Which one.

@@ -85,7 +85,12 @@ impl Viewer {
                         self.deadline = None;
                         self.membership.join();
                     }
-                    PeerConnectionState::Failed => return Happening::Ended(LeaveReason::Failed),
+                    PeerConnectionState::Failed => {
+                        if let Some(reason) = self.failure() {
+                            self.membership.tell_failure(reason);
+                        }
+                        return Happening::Ended(LeaveReason::Failed);
+                    }
                     PeerConnectionState::Closed => return Happening::Ended(LeaveReason::Bye),
                     _ => {}
                 },
@@ -93,6 +98,11 @@ impl Viewer {
                 None => return Happening::Ended(LeaveReason::Bye),
             }
         }
+    }
+
+    /// Why DTLS failed, if it did; a failure for other reasons is the network's.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.connection.dtls_transport().and_then(|transport| transport.error())
     }
 
     /// Says goodbye over the connection and takes the viewer off the list. Returns its place, which is free once that is
@@ -130,6 +140,17 @@ impl Membership {
             stream: self.stream.clone(),
             signalling: self.signalling,
             address: self.address,
+        });
+    }
+}
+
+impl Membership {
+    fn tell_failure(&self, reason: String) {
+        self.shared.tell(ServerEvent::ViewerFailed {
+            viewer: self.id,
+            stream: self.stream.clone(),
+            signalling: self.signalling,
+            reason,
         });
     }
 }

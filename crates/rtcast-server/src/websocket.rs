@@ -241,8 +241,16 @@ impl Conversation {
             }
             Happening::Ended(reason) => {
                 if reason == LeaveReason::Failed {
-                    let hint = "check that UDP passes between here and there, and connect again";
-                    let error = ErrorObject::new("NetworkError", "the connection failed", hint);
+                    let error = match self.viewer.as_ref().and_then(Viewer::failure) {
+                        Some(reason) => {
+                            let hint = "UDP passes; see what the message says of the two ends";
+                            ErrorObject::new("NetworkError", format!("the connection failed: {reason}"), hint)
+                        }
+                        None => {
+                            let hint = "check that UDP passes between here and there, and connect again";
+                            ErrorObject::new("NetworkError", "the connection failed", hint)
+                        }
+                    };
                     self.send(Outgoing::Error(error)).await?;
                 }
                 self.send(Outgoing::Bye).await?;
