@@ -8,6 +8,9 @@ scripts/install-build.sh
 
 if have_apt; then
     debian_packages chromium coturn ffmpeg firefox-esr iproute2 iptables libssl-dev openssl procps python3-venv
+    # A viewer on GStreamer, with Debian's own Python.
+    debian_packages gir1.2-gst-plugins-bad-1.0 gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-plugins-bad \
+        gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi
     command -v node >/dev/null || debian_packages nodejs npm
 fi
 for tool in ffmpeg node npm python3; do

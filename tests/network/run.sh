@@ -7,4 +7,6 @@ if ! as_root ip netns list >/dev/null 2>&1; then
     say "this system has no network namespaces; the network tests need Linux, iproute2 and root"
     exit 1
 fi
+tests/media.sh
 as_root python3 tests/network/test_network.py "$@"
+as_root python3 tests/network/test_gstreamer.py
