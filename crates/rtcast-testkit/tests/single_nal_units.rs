@@ -27,6 +27,7 @@ fn picture(number: u64) -> EncodedFrame {
         data: data.into(),
         timestamp: MediaTime::from_ticks(number as i64 * 3_000, 90_000),
         keyframe,
+        color_space: None,
     }
 }
 

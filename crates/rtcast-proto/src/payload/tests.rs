@@ -403,7 +403,13 @@ fn h264_of_packetization_mode_0_is_sent_as_single_nal_units() {
             data.extend_from_slice(&[0, 0, 0, 1, [0x67, 0x68, 0x65][number.min(2)]]);
             data.resize(data.len() + length - 1, 0x55);
         }
-        EncodedFrame { codec: Codec::H264, data: data.into(), timestamp: MediaTime::ZERO, keyframe: true }
+        EncodedFrame {
+            codec: Codec::H264,
+            data: data.into(),
+            timestamp: MediaTime::ZERO,
+            keyframe: true,
+            color_space: None,
+        }
     };
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
     let now = Instant::now();
