@@ -414,6 +414,21 @@ pub fn stun_message(data: &[u8]) {
             drop(error.to_string());
         }
         ice.handle_timeout(now + Duration::from_secs(1));
+        any_credentials(text, local, now);
+    }
+}
+
+/// Checks an address by credentials that a description may have, however long.
+fn any_credentials(text: &str, local: SocketAddr, now: Instant) {
+    let mut ice = IceTransport::new(&IceCredentials::from_random("A", [1; 32]), [3; 32]);
+    ice.add_local(LocalCandidate::host(local)).expect("a good address");
+    let text: String = text.chars().filter(|letter| letter.is_ascii_graphic()).take(256).collect();
+    ice.set_remote_credentials(&IceCredentials { username_fragment: text.clone(), password: text });
+    ice.start();
+    ice.add_remote_candidate("candidate:1 1 udp 1 10.0.0.9 9 typ host").expect("a good candidate");
+    for step in 0..3 {
+        ice.handle_timeout(now + Duration::from_millis(300 * step));
+        while ice.poll_transmit().is_some() {}
     }
 }
 

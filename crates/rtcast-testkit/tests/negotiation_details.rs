@@ -105,3 +105,24 @@ fn a_stopped_transceiver_falls_silent_at_once_and_its_m_line_goes_with_our_next_
     assert!(pair.left.connection.transceivers().iter().all(|transceiver| !transceiver.stopped()));
     assert!(!pair.right.connection.is_negotiation_needed());
 }
+
+#[test]
+fn a_user_name_that_no_check_can_carry_is_refused_with_its_reason() {
+    for (length, served) in [(118, true), (119, false), (256, false)] {
+        let mut pair = Pair::new(&Link::default(), 1);
+        pair.add_track(Side::Left, &RtpCodec::new(Codec::Vp8), "video");
+        let now = pair.now;
+        pair.left.connection.set_local_description(now, None).expect("an offer");
+        let offer = pair.left.connection.local_description().expect("the offer");
+        let lines = offer.sdp().lines().map(|line| match line.strip_prefix("a=ice-ufrag:") {
+            Some(_) => format!("a=ice-ufrag:{}\r\n", "u".repeat(length)),
+            None => format!("{line}\r\n"),
+        });
+        let offer = SessionDescription::new(SdpType::Offer, lines.collect::<String>()).expect("a description");
+        let taken = pair.right.connection.set_remote_description(now, &offer);
+        assert_eq!(taken.is_ok(), served, "{length} characters");
+        if let Err(error) = taken {
+            assert!(error.to_string().contains("a=ice-ufrag") && error.to_string().contains(&length.to_string()));
+        }
+    }
+}

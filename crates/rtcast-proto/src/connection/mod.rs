@@ -37,7 +37,7 @@ use tracing::debug;
 use crate::data_channel::DataChannels;
 use crate::dtls::{Certificate, DtlsVersion};
 use crate::frame::PacketizedFrame;
-use crate::ice::{IceCredentials, SelectedPair};
+use crate::ice::{CheckPace, IceCredentials, SelectedPair};
 use crate::jsep::{Jsep, JsepConfig, NegotiatedMedia, TransceiverId};
 use crate::rtcp::RtcpWriter;
 use crate::rtp::RtpPacket;
@@ -453,7 +453,13 @@ impl Connection {
         self.transport.srtp_mut()
     }
 
-    /// Whether the peer has proven to ICE that this address is its own.
+    /// Shares the pace of ICE's checks with other connections (RFC 8445 §14), before the first of them. Default: a pace of
+    /// its own.
+    pub fn set_check_pace(&mut self, pace: Arc<CheckPace>) {
+        self.transport.ice.set_pace(pace);
+    }
+
+    /// Whether the peer has proven to ICE that this address is its own: it has answered a check from there.
     pub fn knows(&self, remote: SocketAddr) -> bool {
         self.transport.knows(remote)
     }

@@ -25,9 +25,6 @@ const MAX_RECORD: usize = 2_048;
 /// Control datagrams that wait for the socket; older ones give way, for each has a retransmission of its own.
 const MAX_QUEUED: usize = 64;
 
-/// Addresses that have proven by STUN that they belong to the peer.
-const MAX_KNOWN_REMOTES: usize = 16;
-
 /// W3C's `RTCDtlsTransportState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DtlsTransportState {
@@ -68,7 +65,6 @@ pub(super) struct Transport {
     role: Option<DtlsRole>,
     fingerprints: Vec<Fingerprint>,
     early: Vec<(SocketAddr, Vec<u8>)>,
-    known_remotes: Vec<SocketAddr>,
     srtp: Option<SrtpSession>,
     queue: VecDeque<(SelectedPair, Vec<u8>)>,
     pub(super) data: DataChannels,
@@ -99,7 +95,6 @@ impl Transport {
             role: None,
             fingerprints: Vec::new(),
             early: Vec::new(),
-            known_remotes: Vec::new(),
             srtp: None,
             queue: VecDeque::new(),
             certificate,
@@ -136,9 +131,9 @@ impl Transport {
         self.srtp.as_mut()
     }
 
-    /// Whether the peer has proven to ICE that this address is its own.
+    /// Whether the peer has proven to ICE that this address is its own, by answering a check from there.
     pub(super) fn knows(&self, remote: SocketAddr) -> bool {
-        self.known_remotes.contains(&remote)
+        self.ice.is_proven_by_udp(remote)
     }
 
     /// The pair that media takes, once it can be protected.
@@ -146,7 +141,7 @@ impl Transport {
         if self.srtp.is_none() || self.dtls_state != DtlsTransportState::Connected {
             return None;
         }
-        self.ice.selected_pair()
+        self.ice.proven_pair()
     }
 
     /// See [`Connection::warm`](super::Connection::warm).
@@ -197,12 +192,7 @@ impl Transport {
                     Some(Quiet::Consented) => return Received::Quiet,
                     None => {}
                 }
-                if self.ice.handle_packet(now, remote, local, bytes)
-                    && !self.known_remotes.contains(&remote)
-                    && self.known_remotes.len() < MAX_KNOWN_REMOTES
-                {
-                    self.known_remotes.push(remote);
-                }
+                self.ice.handle_packet(now, remote, local, bytes);
                 // Once connected, DTLS waits for nothing that ICE finds out.
                 if self.dtls_state != DtlsTransportState::Connected {
                     self.drive_dtls(now);
@@ -210,7 +200,8 @@ impl Transport {
                 Received::Nothing
             }
             Some(20..=63) => {
-                if self.dtls.is_some() && self.known_remotes.contains(&remote) {
+                if self.dtls.is_some() && self.ice.is_heard(remote) {
+                    self.ice.received(remote, bytes.len());
                     self.handle_dtls(now, bytes);
                     self.drive_dtls(now);
                 } else if self.early.len() < MAX_EARLY_PACKETS
@@ -280,7 +271,7 @@ impl Transport {
 
     /// Writes packets of SCTP as DTLS records into the batch. Returns `false` if it became full.
     pub(super) fn poll_data(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
-        let (Some(pair), DtlsTransportState::Connected) = (self.ice.selected_pair(), self.dtls_state) else {
+        let (Some(pair), DtlsTransportState::Connected) = (self.ice.proven_pair(), self.dtls_state) else {
             return true;
         };
         let mut sent = false;
@@ -320,7 +311,7 @@ impl Transport {
 
     /// Protects an RTCP compound and queues it; dropped while there are no keys or no pair.
     pub(super) fn send_rtcp(&mut self, compound: &[u8]) {
-        let (Some(pair), Some(srtp)) = (self.ice.selected_pair(), &mut self.srtp) else { return };
+        let (Some(pair), Some(srtp)) = (self.ice.proven_pair(), &mut self.srtp) else { return };
         let mut out = Vec::with_capacity(compound.len() + srtp.profile().rtcp_overhead());
         match srtp.protect_rtcp(compound, &mut out) {
             Ok(()) => self.enqueue(pair, out),
@@ -390,10 +381,10 @@ impl Transport {
     fn drive_dtls(&mut self, now: Instant) {
         let Some(pair) = self.ice.selected_pair() else { return };
         if self.dtls.is_some() && !self.early.is_empty() {
-            // Whoever has not proven by STUN that the address is the peer's may have sent anything; DTLS ends at some of
-            // it, so it never gets there.
+            // Whoever has not sent a check from there that the peer alone can write may have sent anything; DTLS ends at
+            // some of it, so it never gets there.
             for (remote, packet) in std::mem::take(&mut self.early) {
-                if self.known_remotes.contains(&remote) {
+                if self.ice.is_heard(remote) {
                     self.handle_dtls(now, &packet);
                 }
             }
@@ -458,7 +449,10 @@ impl Transport {
             }
         }
         for packet in sent {
-            self.enqueue(pair, packet);
+            // What a lite agent may not send yet is repeated by DTLS.
+            if self.ice.may_send(now, pair.remote, packet.len()) {
+                self.enqueue(pair, packet);
+            }
         }
         if let Some(error) = failure {
             self.fail(now, &error);

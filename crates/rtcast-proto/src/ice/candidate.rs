@@ -157,6 +157,11 @@ impl LocalCandidate {
         matches!(self.announced(), Some(Announced::Name(_)))
     }
 
+    /// Whether the peer is told another address, that of a NAT in front of us.
+    pub(super) const fn is_mapped(&self) -> bool {
+        matches!(self.announced(), Some(Announced::Address(_)))
+    }
+
     const fn announced(&self) -> Option<&Announced> {
         match self {
             Self::Host { announced, .. } | Self::TcpPassive { announced, .. } | Self::TcpActive { announced, .. } => {

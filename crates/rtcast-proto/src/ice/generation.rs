@@ -1,6 +1,6 @@
 //! One generation of ICE: an agent with its credentials, from a restart to the next (RFC 8445 §9).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use is::stun::{StunMessage, StunPacket};
@@ -54,6 +54,21 @@ const MAX_EARLY_REQUESTS: usize = 100;
 /// peer's address has changed.
 const SILENCE: Duration = Duration::from_millis(3_500);
 
+/// RFC 8445 §6.1.2.5: the limit on pairs, of which these are made from candidates that were told, and the others from
+/// checks that came.
+const MAX_PAIRS: usize = 100;
+const MAX_FORMED_PAIRS: usize = 80;
+
+/// Addresses of the peer that an agent ever learns: it forgets none of them. Whoever moves more often begins anew.
+const MAX_REMOTES: usize = 256;
+
+/// The agent writes no longer USERNAME (both fragments and a colon).
+const MAX_USERNAME: usize = 128;
+
+/// The longest fragment of a peer that is taken, beside one of ours and the letter that names its owner. RFC 8839 §5.4
+/// allows 256 characters.
+pub(crate) const MAX_REMOTE_FRAGMENT: usize = MAX_USERNAME - 10;
+
 /// Paths that are watched. More pairs than these are not told apart, and none of them is preferred when one falls silent.
 const MAX_PATHS: usize = 32;
 
@@ -98,6 +113,11 @@ pub(super) struct Generation {
     paths: Vec<Path>,
     bases: Vec<(SocketAddr, Protocol)>,
     candidates: Vec<sdp::Candidate>,
+    /// Pairs that candidates of both sides make.
+    formed: usize,
+    /// Addresses that the agent has learnt, and those that it was to forget.
+    remotes: usize,
+    forgotten: Vec<SocketAddr>,
 }
 
 impl Generation {
@@ -106,6 +126,7 @@ impl Generation {
         // On a fast network the wait between checks is what a viewer sees of it.
         agent.set_timing_advance(Duration::from_millis(5));
         set_checking(&mut agent, CONNECTING);
+        agent.set_max_candidate_pairs(MAX_FORMED_PAIRS);
         agent.set_ice_lite(lite);
         let random = check::derive(&secret, b"tie-breaker", u64::from(number));
         let tie_breaker = random.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte));
@@ -134,6 +155,9 @@ impl Generation {
             paths: Vec::new(),
             bases: Vec::new(),
             candidates: Vec::new(),
+            formed: 0,
+            remotes: 0,
+            forgotten: Vec::new(),
         }
     }
 
@@ -147,10 +171,20 @@ impl Generation {
         let Some(added) = self.agent.add_local_candidate(candidate).cloned() else { return Ok(None) };
         // The agent has pairs to check that it did not have when it began to rest.
         self.agent_timeout = None;
+        let of_family = |remote: &is::Candidate| remote.addr().is_ipv4() == added.addr().is_ipv4();
+        self.formed += self.agent.remote_candidates().filter(of_family).count();
         let told = local.to_sdp(&added, private)?;
         let base = local.base();
         if !self.bases.contains(&base) {
             self.bases.push(base);
+        }
+        // Several addresses of ours may stand behind one that the peer is told.
+        let same = |known: &sdp::Candidate| {
+            (&known.address, known.port, &known.transport, known.typ)
+                == (&told.address, told.port, &told.transport, told.typ)
+        };
+        if local.is_mapped() && self.candidates.iter().any(same) {
+            return Ok(Some(told));
         }
         self.candidates.push(told.clone());
         Ok(Some(told))
@@ -170,8 +204,13 @@ impl Generation {
     }
 
     pub(super) fn set_remote_credentials(&mut self, credentials: &IceCredentials) {
-        self.agent.set_remote_credentials(creds(credentials));
         self.remote = Some(credentials.clone());
+        if self.credentials.username_fragment.len() + 1 + credentials.username_fragment.len() <= MAX_USERNAME {
+            self.agent.set_remote_credentials(creds(credentials));
+        } else {
+            // JSEP refuses such descriptions; nothing can be asked or answered by them.
+            self.state = IceTransportState::Failed;
+        }
     }
 
     /// Lets the checks begin.
@@ -179,7 +218,8 @@ impl Generation {
         self.started = true;
     }
 
-    pub(super) fn add_remote_candidate(&mut self, text: &str) -> Result<(), IceError> {
+    /// Reads a candidate of the peer, if it can be used.
+    pub(super) fn read_remote_candidate(text: &str) -> Result<is::Candidate, IceError> {
         let refused = |reason: &str| Err(IceError { candidate: text.to_owned(), reason: reason.to_owned() });
         let candidate = is::Candidate::from_sdp_string(text.trim())
             .map_err(|error| IceError { candidate: text.to_owned(), reason: error.to_string() })?;
@@ -190,12 +230,104 @@ impl Generation {
             Protocol::Tcp => return refused("only a passive TCP candidate can be connected to"),
             _ => return refused("its transport is neither UDP nor TCP"),
         }
-        if candidate.addr().port() == 0 || candidate.addr().ip().is_unspecified() {
+        if text.split_whitespace().nth(1) != Some("1") {
+            return refused("RTP and RTCP share one component, so that there is no other");
+        }
+        let ip = candidate.addr().ip();
+        let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
+        let mapped = matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
+        if candidate.addr().port() == 0 || ip.is_unspecified() || ip.is_multicast() || broadcast || mapped {
             return refused("nothing can be sent to its address");
         }
+        Ok(candidate)
+    }
+
+    /// Takes a candidate of the peer.
+    pub(super) fn add_remote_candidate(&mut self, candidate: is::Candidate, text: &str) -> Result<(), IceError> {
+        if self.remotes >= MAX_REMOTES {
+            let reason = format!("the peer has told and used {MAX_REMOTES} addresses; it has to restart ICE");
+            return Err(IceError { candidate: text.to_owned(), reason });
+        }
+        let of_family = |local: &is::Candidate| local.addr().is_ipv4() == candidate.addr().is_ipv4();
+        self.formed += self.agent.local_candidates().filter(of_family).count();
+        self.remotes += 1;
         self.agent.add_remote_candidate(candidate);
         self.agent_timeout = None;
         Ok(())
+    }
+
+    /// How many pairs may come from checks of the peer.
+    pub(super) fn most_heard_pairs(&self) -> usize {
+        MAX_PAIRS - self.formed.min(MAX_FORMED_PAIRS)
+    }
+
+    /// Whether a message is for this generation and from the peer.
+    pub(super) fn accepts(&self, message: &StunMessage<'_>) -> bool {
+        self.agent.accepts_message(message)
+    }
+
+    /// A check that asks whether the peer is where it says.
+    pub(super) fn question(&mut self) -> Option<Vec<u8>> {
+        let theirs = self.remote.as_ref()?;
+        let random = next_random(&self.secret, self.number, &mut self.secrets_used);
+        let mut transaction = [0; 12];
+        transaction.copy_from_slice(&random[..12]);
+        let request = check::CheckRequest {
+            transaction,
+            usernames: (&theirs.username_fragment, &self.credentials.username_fragment),
+            priority: PEER_REFLEXIVE_PREFERENCE << 24,
+            role: IceRole::Controlled,
+            tie_breaker: self.tie_breaker,
+            password: &theirs.password,
+        };
+        Some(request.write())
+    }
+
+    /// Whether the peer has written this answer to a check.
+    pub(super) fn is_answered_by(&self, bytes: &[u8]) -> bool {
+        let message = CheckMessage::parse(bytes).filter(|message| message.class == Class::Success);
+        message.is_some_and(|message| self.remote.as_ref().is_some_and(|theirs| message.verify(&theirs.password)))
+    }
+
+    /// Makes an address known from which an authentic request has come. Returns `false` if that is not possible.
+    pub(super) fn meet(&mut self, remote: SocketAddr, local: SocketAddr, priority: Option<u32>) -> bool {
+        if self.remotes >= MAX_REMOTES {
+            return false;
+        }
+        self.remotes += 1;
+        if self.forgotten.contains(&remote) {
+            // The agent does not take up again by itself what it was to forget.
+            let proto = if self.protocol_of(local) == Protocol::Tcp { "tcp" } else { "udp" };
+            let (ip, port, priority) = (remote.ip(), remote.port(), priority.unwrap_or(1));
+            let text = format!("candidate:again 1 {proto} {priority} {ip} {port} typ prflx");
+            if let Ok(candidate) = is::Candidate::from_sdp_string(&text) {
+                self.agent.add_remote_candidate(candidate);
+            }
+        }
+        true
+    }
+
+    /// Forgets an address of the peer.
+    pub(super) fn forget(&mut self, remote: SocketAddr) {
+        let known: Vec<is::Candidate> =
+            self.agent.remote_candidates().filter(|candidate| candidate.addr() == remote).collect();
+        if known.is_empty() {
+            return;
+        }
+        for candidate in &known {
+            self.agent.invalidate_candidate(candidate);
+        }
+        self.forgotten.push(remote);
+        self.paths.retain(|path| path.pair.remote != remote);
+    }
+
+    /// Whether an address of ours is one of UDP.
+    pub(super) fn is_udp(&self, local: SocketAddr) -> bool {
+        self.protocol_of(local) == Protocol::Udp
+    }
+
+    fn protocol_of(&self, local: SocketAddr) -> Protocol {
+        self.bases.iter().find(|(base, _)| *base == local).map_or(Protocol::Udp, |(_, proto)| *proto)
     }
 
     /// Whether a request that names this fragment of ours is for this generation.
@@ -211,7 +343,7 @@ impl Generation {
         message: StunMessage<'_>,
     ) -> bool {
         let (answer, nominated) = (message.is_successful_binding_response(), message.use_candidate());
-        let proto = self.bases.iter().find(|(base, _)| *base == local).map_or(Protocol::Udp, |(_, proto)| *proto);
+        let proto = self.protocol_of(local);
         let packet = StunPacket { proto, source: remote, destination: local, message };
         if !self.agent.handle_packet(now, packet) {
             return false;
@@ -382,12 +514,12 @@ impl Generation {
         agent.into_iter().chain(consent).chain(disconnected).min()
     }
 
+    /// A consent check that is due.
+    pub(super) fn poll_consent(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
+        self.request.take().and_then(|request| Some((self.selected?, request)))
+    }
+
     pub(super) fn poll_transmit(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
-        if let Some(request) = self.request.take()
-            && let Some(pair) = self.selected
-        {
-            return Some((pair, request));
-        }
         let transmit = self.agent.poll_transmit()?;
         let pair = SelectedPair { local: transmit.source, remote: transmit.destination };
         Some((pair, transmit.contents.into()))

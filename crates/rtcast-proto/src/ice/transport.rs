@@ -1,6 +1,8 @@
 //! The ICE transport: one or more generations of the agent, and the states that the W3C gives it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use is::stun::StunMessage;
@@ -9,11 +11,29 @@ use super::IceCredentials;
 use super::Quiet;
 use super::candidate::LocalCandidate;
 use super::generation::Generation;
+use super::pace::CheckPace;
+use super::sources::{Admission, Sending, Sources};
 use super::username::username_of;
 use crate::sdp;
 
 /// Restarts that overlap. Who restarts again and again before one succeeds loses those in between.
 const MAX_GENERATIONS: usize = 4;
+
+/// Checks whose answers are waited for. Older ones are given up.
+const MAX_ASKED: usize = 128;
+
+/// Checks that wait for their turn.
+const MAX_HELD: usize = 100;
+
+/// How long an answer is worth anything.
+const ANSWER_LASTS: Duration = Duration::from_secs(40);
+
+/// A check that was sent.
+struct Asked {
+    transaction: [u8; 12],
+    remote: SocketAddr,
+    at: Instant,
+}
 
 /// A candidate that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +125,12 @@ pub struct IceTransport {
     lite: bool,
     closed: bool,
     secret: [u8; 32],
+    sources: Sources,
+    asked: VecDeque<Asked>,
+    /// Checks that leave at that time.
+    held: VecDeque<(Instant, SelectedPair, Vec<u8>)>,
+    /// When it was last told the time.
+    now: Option<Instant>,
 }
 
 impl IceTransport {
@@ -119,7 +145,32 @@ impl IceTransport {
             lite: false,
             closed: false,
             secret,
+            sources: Sources::default(),
+            asked: VecDeque::new(),
+            held: VecDeque::new(),
+            now: None,
         }
+    }
+
+    /// Shares the pace of checks with other agents. Default: a pace of its own.
+    pub fn set_pace(&mut self, pace: Arc<CheckPace>) {
+        self.sources.set_pace(pace);
+    }
+
+    /// Whether the peer has answered a check from this address, so that it is its own.
+    pub fn is_proven(&self, remote: SocketAddr) -> bool {
+        self.sources.is_proven(remote)
+    }
+
+    /// Whether the peer has answered a check from this address by UDP, so that what else comes from there is its own. A TCP
+    /// connection proves nothing about UDP ports.
+    pub(crate) fn is_proven_by_udp(&self, remote: SocketAddr) -> bool {
+        self.sources.is_proven_by_udp(remote)
+    }
+
+    /// Whether something authentic has come from this address, or from somebody who has put it in front.
+    pub(crate) fn is_heard(&self, remote: SocketAddr) -> bool {
+        self.sources.is_heard(remote)
     }
 
     /// Makes it a lite agent, which answers checks and makes none (RFC 8445 §2.5); before anything else.
@@ -266,7 +317,9 @@ impl IceTransport {
         // While a restart of ours waits for its answer, the peer still speaks of the generation before.
         let waiting = self.generations.len() > 1 && self.newest().remote.is_none();
         let at = self.generations.len() - if waiting { 2 } else { 1 };
-        self.generations[at].add_remote_candidate(text)
+        let candidate = Generation::read_remote_candidate(text)?;
+        self.sources.signal(candidate.addr(), text)?;
+        self.generations[at].add_remote_candidate(candidate, text)
     }
 
     /// Takes a STUN message. Returns whether it was for this agent.
@@ -274,18 +327,113 @@ impl IceTransport {
         if self.closed {
             return false;
         }
+        self.now = Some(now);
+        let Ok(message) = StunMessage::parse(bytes) else { return false };
         let name = username_of(bytes);
-        for generation in &mut self.generations {
-            if name.is_some_and(|name| !generation.is_named(name)) {
+        if name.is_none() && !self.has_asked(remote, bytes) {
+            return false;
+        }
+        if name.is_none() && self.lite {
+            let meant = self.generations.iter().any(|generation| generation.is_answered_by(bytes));
+            if meant {
+                self.prove(remote, local);
+            }
+            return meant;
+        }
+        for at in 0..self.generations.len() {
+            let generation = &self.generations[at];
+            if name.is_some_and(|name| !generation.is_named(name)) || !generation.accepts(&message) {
                 continue;
             }
-            let Ok(message) = StunMessage::parse(bytes) else { return false };
-            if generation.handle_packet(now, remote, local, message) {
+            if name.is_some() && !self.admit(now, at, SelectedPair { local, remote }, message.prio()) {
+                return false;
+            }
+            if self.generations[at].handle_packet(now, remote, local, message) {
+                self.sources.received(remote, bytes.len());
+                if message.is_successful_binding_response() {
+                    self.prove(remote, local);
+                }
+                if self.lite {
+                    self.question(now, at);
+                }
                 self.promote();
                 return true;
             }
         }
         false
+    }
+
+    /// Whether this answers a check of ours to where it comes from.
+    fn has_asked(&mut self, remote: SocketAddr, bytes: &[u8]) -> bool {
+        let transaction = bytes.get(8..20);
+        let asked = self.asked.iter().position(|asked| transaction == Some(&asked.transaction[..]));
+        // RFC 8445 §7.2.5.2.1: an answer that comes from elsewhere than the check was sent to is none. It would have others
+        // answer for an address.
+        asked.is_some_and(|at| self.asked[at].remote == remote)
+    }
+
+    /// Asks the address that the peer has nominated whether it is the peer's. RFC 8445 §2.5: a lite agent makes no checks to
+    /// find its way; but without this one anybody could have it send media to anywhere.
+    fn question(&mut self, now: Instant, at: usize) {
+        let Some(pair) = self.generations[at].selected() else { return };
+        if self.sources.is_proven(pair.remote) {
+            return;
+        }
+        let Some(check) = self.generations[at].question() else { return };
+        if self.sources.send(now, pair.remote, check.len(), true) == Sending::Now {
+            self.note_asked(now, pair.remote, &check);
+            self.held.push_back((now, pair, check));
+        }
+    }
+
+    /// Whether something that is no check may be sent to an address: a lite agent's nominated address may be anybody's.
+    pub(crate) fn may_send(&mut self, now: Instant, remote: SocketAddr, bytes: usize) -> bool {
+        !self.lite || self.sources.send(now, remote, bytes, false) == Sending::Now
+    }
+
+    /// Something other than STUN that the peer may have sent has come from there.
+    pub(crate) fn received(&mut self, remote: SocketAddr, bytes: usize) {
+        if self.lite {
+            self.sources.received(remote, bytes);
+        }
+    }
+
+    /// The pair that media takes, unless its address may be that of somebody else, as it may be for a lite agent.
+    pub(crate) fn proven_pair(&self) -> Option<SelectedPair> {
+        self.selected_pair().filter(|pair| !self.lite || self.sources.is_proven(pair.remote))
+    }
+
+    /// Takes a request from that pair, unless there were too many.
+    fn admit(&mut self, now: Instant, at: usize, pair: SelectedPair, priority: Option<u32>) -> bool {
+        let known = self.sources.is_known(pair.remote);
+        let most = self.generations[at].most_heard_pairs();
+        let gone = match self.sources.admit(now, pair, most, &self.remotes_in_use()) {
+            Admission::Taken => None,
+            Admission::Instead(gone) => Some(gone),
+            Admission::Refused => return false,
+        };
+        if let Some(gone) = gone {
+            self.forget(gone);
+        }
+        known || self.generations[at].meet(pair.remote, pair.local, priority)
+    }
+
+    fn prove(&mut self, remote: SocketAddr, local: SocketAddr) {
+        let by_udp = self.newest().is_udp(local);
+        if !self.sources.is_proven_by_udp(remote)
+            && let Some(gone) = self.sources.prove(remote, by_udp, &self.remotes_in_use())
+        {
+            self.forget(gone);
+        }
+    }
+
+    fn forget(&mut self, remote: SocketAddr) {
+        self.generations.iter_mut().for_each(|generation| generation.forget(remote));
+        self.held.retain(|(_, pair, _)| pair.remote != remote);
+    }
+
+    fn remotes_in_use(&self) -> Vec<SocketAddr> {
+        self.generations.iter().filter_map(|generation| Some(generation.selected()?.remote)).collect()
     }
 
     /// Takes a STUN message, if it is one of those that come again and again and change nothing. What is left is for
@@ -300,6 +448,7 @@ impl IceTransport {
         if self.closed {
             return None;
         }
+        self.now = Some(now);
         // During a restart each knows what is for it, by names and transactions.
         self.generations.iter_mut().find_map(|generation| generation.handle_quietly(now, remote, local, bytes))
     }
@@ -315,6 +464,7 @@ impl IceTransport {
         if self.closed {
             return false;
         }
+        self.now = Some(now);
         let mut changed = false;
         for generation in &mut self.generations {
             changed |= generation.handle_timeout(now);
@@ -330,12 +480,45 @@ impl IceTransport {
         if self.closed {
             return None;
         }
-        self.generations.iter_mut().filter_map(Generation::poll_timeout).min()
+        let held = self.held.front().map(|(at, ..)| *at);
+        self.generations.iter_mut().filter_map(Generation::poll_timeout).chain(held).min()
     }
 
     /// The next STUN message to send: from, to, contents.
     pub fn poll_transmit(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
-        self.generations.iter_mut().find_map(Generation::poll_transmit)
+        if let Some(consent) = self.generations.iter_mut().find_map(Generation::poll_consent) {
+            return Some(consent);
+        }
+        // Whatever there is to send came of a call that told the time.
+        let now = self.now?;
+        while let Some((pair, bytes)) = self.generations.iter_mut().find_map(Generation::poll_transmit) {
+            let check = bytes.get(..2) == Some(&[0, 1]);
+            let sending = self.sources.send(now, pair.remote, bytes.len(), check);
+            if check && sending != Sending::Never {
+                self.note_asked(now, pair.remote, &bytes);
+            }
+            match sending {
+                Sending::Now => return Some((pair, bytes)),
+                Sending::At(at) if self.held.len() < MAX_HELD => self.held.push_back((at, pair, bytes)),
+                Sending::At(_) | Sending::Never => {}
+            }
+        }
+        let due = self.held.front().is_some_and(|(at, ..)| *at <= now);
+        self.held.pop_front_if(|_| due).map(|(_, pair, bytes)| (pair, bytes))
+    }
+
+    fn note_asked(&mut self, now: Instant, remote: SocketAddr, check: &[u8]) {
+        let old = |asked: &Asked| now.saturating_duration_since(asked.at) >= ANSWER_LASTS;
+        while self.asked.len() >= MAX_ASKED || self.asked.front().is_some_and(old) {
+            self.asked.pop_front();
+        }
+        if self.asked.len() < 4 {
+            // A connection at rest asks seldom, and there may be thousands.
+            self.asked.shrink_to(8);
+        }
+        if let Some(Ok(transaction)) = check.get(8..20).map(TryInto::try_into) {
+            self.asked.push_back(Asked { transaction, remote, at: now });
+        }
     }
 
     /// The state.

@@ -1,5 +1,6 @@
 //! How to reach the peer, read from the m-line that stands for the bundle.
 
+use crate::ice::MAX_REMOTE_FRAGMENT;
 use crate::sdp::{Candidate, DescriptionError, Fingerprint, Media, SdpType, Session, Setup};
 use crate::types::Mid;
 
@@ -56,6 +57,12 @@ pub(crate) fn remote_transport(
         .ice_pwd
         .as_deref()
         .ok_or_else(|| missing("ice-pwd", "ICE needs the peer's password: pass the SDP as the peer made it"))?;
+    if ufrag.len() > MAX_REMOTE_FRAGMENT {
+        return Err(DescriptionError::meaning(
+            format!("{} has an `a=ice-ufrag` of {} characters", media.line(tag), ufrag.len()),
+            format!("a user name of more than {MAX_REMOTE_FRAGMENT} characters is not served; 4 to 32 are usual"),
+        ));
+    }
     if media.fingerprints.is_empty() {
         return Err(missing(
             "fingerprint",
