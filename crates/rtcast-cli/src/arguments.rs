@@ -220,6 +220,16 @@ pub(crate) struct StreamOptions {
     #[arg(long)]
     pub(crate) tcp: bool,
 
+    /// Tell viewers only the addresses of this network interface for media; may be given several times [default: all that
+    /// others can reach]
+    #[arg(long = "interface", value_name = "NAME")]
+    pub(crate) interfaces: Vec<String>,
+
+    /// Tell viewers this address for media instead of this machine's own, where a router in front of it forwards the UDP
+    /// port (with --tcp the TCP port too) under the same number; may be given twice, for IPv4 and IPv6
+    #[arg(long = "public-ip", value_name = "ADDRESS", value_parser = public_ip)]
+    pub(crate) public_ips: Vec<IpAddr>,
+
     /// Open the page in this machine's browser
     #[arg(long)]
     pub(crate) open: bool,
@@ -254,6 +264,17 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
     }
     Err("expected an address and a port, such as 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080".into())
+}
+
+/// An IP address that a viewer can send to.
+fn public_ip(text: &str) -> Result<IpAddr, String> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() => {
+            Err(format!("no viewer elsewhere reaches {ip}"))
+        }
+        Ok(ip) => Ok(ip),
+        Err(_) => Err("expected an IP address without a port, such as 203.0.113.7".into()),
+    }
 }
 
 /// Bits per second, with `k` or `M`.

@@ -33,6 +33,9 @@ pub enum ServerError {
         #[source]
         error: io::Error,
     },
+    /// There is no network interface of a name that was asked for.
+    #[error("cannot offer media: {0}")]
+    Interface(#[source] io::Error),
     /// A stream's name cannot stand in an address.
     #[error("{name:?} cannot name a stream: {reason}")]
     Name {
@@ -56,6 +59,7 @@ impl ServerError {
             Self::Bind { .. } => "choose an address of this machine, such as 0.0.0.0, and a port above 1023",
             Self::PortsTaken { .. } => "choose another port, or 0 for any free one",
             Self::Endpoint { .. } => "check that the address is one of this machine's, and how many files may be open",
+            Self::Interface(_) => "name one of those, as `ip address` lists them",
             Self::Name { .. } => "use letters, digits, '-', '_' and '.', at most 64 of them",
             Self::DuplicateName { .. } => "give each stream a name of its own",
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use rtcast::{Endpoint, EndpointConfig, SocketOptions};
+use rtcast::{Endpoint, EndpointConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,11 +25,11 @@ const MEDIA_CONNECTIONS: usize = 4_096;
 /// How long to wait when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens the TCP and the UDP port of one number: the one asked for, else the next that is free for both.
+/// Opens the TCP and the UDP port of one number: the one asked for, else the next that is free for both. `media` says how
+/// the UDP port works.
 pub(crate) async fn listen(
     address: SocketAddr,
-    shards: Option<usize>,
-    socket: SocketOptions,
+    media: &EndpointConfig,
 ) -> Result<(TcpListener, Endpoint), ServerError> {
     for step in 0..=FURTHER_PORTS {
         let mut attempt = address;
@@ -43,9 +43,10 @@ pub(crate) async fn listen(
             Err(error) => return Err(ServerError::Bind { address: attempt, error }),
         };
         let local = listener.local_addr().map_err(|error| ServerError::Bind { address: attempt, error })?;
-        match Endpoint::bind(EndpointConfig { address: local, shards, socket, ..Default::default() }) {
+        match Endpoint::bind(EndpointConfig { address: local, ..media.clone() }) {
             Ok(endpoint) => return Ok((listener, endpoint)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ServerError::Interface(error)),
             Err(error) => return Err(ServerError::Endpoint { address: local, error }),
         }
     }

@@ -1,11 +1,11 @@
 //! The server: what it streams, where it listens, and how it stops.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtcast::{EndpointStats, SocketCapabilities, SocketOptions, Survey};
+use rtcast::{EndpointConfig, EndpointStats, SocketCapabilities, SocketOptions, Survey};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -81,13 +81,7 @@ impl ServerStats {
 impl Server {
     /// A server to be set up.
     pub fn builder() -> ServerBuilder {
-        ServerBuilder {
-            streams: Vec::new(),
-            viewers: 10_000,
-            shards: None,
-            socket: SocketOptions::default(),
-            media_over_tcp: false,
-        }
+        ServerBuilder { streams: Vec::new(), viewers: 10_000, media: EndpointConfig::default(), media_over_tcp: false }
     }
 
     /// Where it listens, by TCP for HTTP and by UDP for media. The port may be a later one than asked for.
@@ -159,8 +153,7 @@ impl fmt::Debug for Server {
 pub struct ServerBuilder {
     streams: Vec<(String, Stream)>,
     viewers: usize,
-    shards: Option<usize>,
-    socket: SocketOptions,
+    media: EndpointConfig,
     media_over_tcp: bool,
 }
 
@@ -183,14 +176,14 @@ impl ServerBuilder {
     /// How many threads carry media. Default: as many as the endpoint finds right for this machine.
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = Some(shards);
+        self.media.shards = Some(shards);
         self
     }
 
     /// What is asked of the kernel for the media sockets. Default: all that makes it faster.
     #[must_use]
     pub fn socket(mut self, options: SocketOptions) -> Self {
-        self.socket = options;
+        self.media.socket = options;
         self
     }
 
@@ -203,13 +196,29 @@ impl ServerBuilder {
         self
     }
 
+    /// The network interfaces whose addresses viewers are told for media. Default: all that others can reach, see
+    /// [`EndpointConfig::interfaces`].
+    #[must_use]
+    pub fn interfaces(mut self, names: Vec<String>) -> Self {
+        self.media.interfaces = names;
+        self
+    }
+
+    /// The addresses at which a NAT in front of this machine is reached, which viewers are told for media instead of this
+    /// machine's own; it must map the port to the same one. Default: none.
+    #[must_use]
+    pub fn public_addresses(mut self, addresses: Vec<IpAddr>) -> Self {
+        self.media.public_addresses = addresses;
+        self
+    }
+
     /// Listens and serves. If the port is taken, by TCP or UDP, the next one that is free for both is used; port 0 is any
     /// free one.
     ///
     /// # Errors
     /// Every variant of [`ServerError`].
     pub async fn bind(self, address: SocketAddr) -> Result<Server, ServerError> {
-        let (listener, endpoint) = listen(address, self.shards, self.socket).await?;
+        let (listener, endpoint) = listen(address, &self.media).await?;
         let local_address = listener.local_addr().map_err(|error| ServerError::Bind { address, error })?;
         let media = self.media_over_tcp.then(|| endpoint.clone());
         if let Some(endpoint) = &media {

@@ -25,6 +25,11 @@ const LONGEST_NAME: usize = 64;
 
 /// Streams until the source ends or somebody presses Ctrl-C.
 pub(crate) async fn run(options: StreamOptions) -> Result<(), Failure> {
+    let of_family = |v4: bool| options.public_ips.iter().filter(|ip| ip.is_ipv4() == v4).count();
+    if of_family(true) > 1 || of_family(false) > 1 {
+        let hint = "--public-ip: give it once for IPv4 and once for IPv6";
+        return Err(Failure::usage("viewers are told one public address of each version of IP", hint));
+    }
     let output = Output::choose(options.json);
     match stream(&options, &output).await {
         Ok(()) => Ok(()),
@@ -80,6 +85,7 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
     }
     let mut builder = Server::builder().stream(name.clone(), tracks).viewers(options.max_viewers as usize);
     builder = builder.media_over_tcp(options.tcp);
+    builder = builder.interfaces(options.interfaces.clone()).public_addresses(options.public_ips.clone());
     if let Some(threads) = options.threads {
         builder = builder.shards(threads.into());
     }
@@ -194,6 +200,7 @@ fn refused(error: &ServerError) -> Failure {
         ServerError::Name { .. } | ServerError::DuplicateName { .. } => {
             Failure::usage(error.to_string(), format!("--name: {}", error.hint()))
         }
+        ServerError::Interface(_) => Failure::usage(error.to_string(), format!("--interface: {}", error.hint())),
         _ => Failure::failed(error.to_string(), format!("--listen: {}", error.hint())),
     }
 }

@@ -26,7 +26,10 @@ pub(crate) struct Entry {
     pub(super) shared: Arc<Shared>,
     pub(super) senders: Vec<SenderEntry>,
     pub(super) retired: Vec<SenderEntry>,
-    pub(super) remotes: Vec<SocketAddr>,
+    /// Addresses of the peer that are its own, and whether it has proven that of the one in use.
+    pub(super) remotes: Vec<(SocketAddr, bool)>,
+    /// Addresses that belong to other connections, whose peers have proven to be there.
+    pub(super) claims: Vec<SocketAddr>,
     pub(super) timer: TimerKey,
     pub(super) dirty: bool,
     pub(super) sockets: Vec<Token>,

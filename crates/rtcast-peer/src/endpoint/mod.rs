@@ -1,8 +1,11 @@
 //! The endpoint: one UDP port for any number of connections, on a few threads.
 
+mod addresses;
 mod command;
 mod detour;
 mod entry;
+mod guard;
+mod inbound;
 mod overload;
 mod rest;
 mod routes;
@@ -10,19 +13,21 @@ mod shard;
 mod sockets;
 mod subscription;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtcast_proto::connection::WallClock;
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
-use rtcast_proto::ice::{Announced, LocalCandidate, TCP_ACTIVE_PORT};
+use rtcast_proto::ice::{Announced, CheckPace, LocalCandidate, TCP_ACTIVE_PORT};
 use tracing::info;
 
 use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses, without_loopback};
@@ -30,6 +35,7 @@ use crate::network::{IceSettings, adopt};
 pub(crate) use command::{ConnectionId, ShardHandle, shard_of};
 pub(crate) use detour::{DETOUR_CAPACITY, Detour, DetouredRun};
 pub(crate) use entry::Entry;
+pub(crate) use inbound::Inbound;
 use routes::Routes;
 use shard::Shard;
 pub use survey::Survey;
@@ -51,6 +57,13 @@ pub struct EndpointConfig {
     pub shards: Option<usize>,
     /// Whether loopback addresses are candidates even where there are others. Default: no.
     pub loopback: bool,
+    /// The network interfaces whose addresses become candidates, when an unspecified address is bound. Default: none are
+    /// named, and all count that are up, but for bridges that lead nowhere but to containers and virtual machines on this
+    /// machine.
+    pub interfaces: Vec<String>,
+    /// The addresses at which a NAT in front of this machine is reached, which maps their ports one to one: peers are told
+    /// the first of each family instead of this machine's own addresses, but for loopback ones. Default: none.
+    pub public_addresses: Vec<IpAddr>,
     /// What is asked of the kernel. Default: all that makes it faster.
     pub socket: SocketOptions,
     /// The certificate of all connections; `None` makes one. Default: `None`.
@@ -65,6 +78,8 @@ impl Default for EndpointConfig {
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             shards: None,
             loopback: false,
+            interfaces: Vec::new(),
+            public_addresses: Vec::new(),
             socket: SocketOptions::default(),
             certificate: None,
             dtls_version: DtlsVersion::V1_2,
@@ -113,6 +128,8 @@ pub(crate) struct Counters {
     pub(crate) bytes_received: AtomicU64,
     pub(crate) send_errors: AtomicU64,
     pub(crate) frames_dropped: AtomicU64,
+    /// Bytes that wait for detours.
+    detoured_bytes: AtomicUsize,
 }
 
 impl Counters {
@@ -128,6 +145,7 @@ impl Counters {
             bytes_received: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
             frames_dropped: AtomicU64::new(0),
+            detoured_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -159,6 +177,7 @@ struct Inner {
     shards: Vec<ShardHandle>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     addresses: Vec<SocketAddr>,
+    public_addresses: Vec<IpAddr>,
     local: Option<SocketAddr>,
     certificate: Certificate,
     dtls_version: DtlsVersion,
@@ -166,6 +185,7 @@ struct Inner {
     capabilities: SocketCapabilities,
     counters: Arc<Counters>,
     next_id: AtomicU64,
+    check_pace: Arc<CheckPace>,
     /// The TCP port that peers are told of.
     tcp_port: OnceLock<u16>,
 }
@@ -183,6 +203,7 @@ impl Endpoint {
 
     /// Starts the threads, on a port of their own or without one.
     fn start(config: EndpointConfig, local: Option<SocketAddr>) -> io::Result<Self> {
+        guard::install();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shards.unwrap_or(cores).clamp(1, MAX_SHARDS);
         let counters = Arc::new(Counters::new());
@@ -195,8 +216,7 @@ impl Endpoint {
         };
         let first = sockets.first().map_or(&[][..], |sockets| sockets);
         let capabilities = first.first().map(UdpSocket::capabilities);
-        let mut addresses: Vec<SocketAddr> =
-            first.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
+        let mut addresses = host_candidates(first, &config.interfaces)?;
         for (index, sockets) in sockets.into_iter().enumerate() {
             // Without sockets of their own on the port, the others send by the first one's, which reads for all.
             let reads = index == 0 || capabilities.is_none_or(|capabilities| capabilities.reuse_port);
@@ -204,7 +224,7 @@ impl Endpoint {
             handles.push(handle);
             shards.push(shard);
         }
-        if !config.loopback {
+        if !config.loopback && config.interfaces.is_empty() {
             addresses = without_loopback(addresses);
         }
         let threads = shards
@@ -232,6 +252,7 @@ impl Endpoint {
                 shards: handles,
                 threads: Mutex::new(threads),
                 addresses,
+                public_addresses: config.public_addresses,
                 local,
                 certificate,
                 dtls_version: config.dtls_version,
@@ -239,6 +260,7 @@ impl Endpoint {
                 capabilities,
                 counters,
                 next_id: AtomicU64::new(1),
+                check_pace: Arc::new(CheckPace::new(Instant::now())),
                 tcp_port: OnceLock::new(),
             }),
         })
@@ -300,7 +322,7 @@ impl Endpoint {
     pub(crate) fn tcp_candidates(&self, ice: &IceSettings, addresses: &[SocketAddr]) -> Vec<LocalCandidate> {
         let Some(port) = self.inner.tcp_port.get().filter(|_| !ice.mdns_candidates) else { return Vec::new() };
         let candidates = addresses.iter().map(|address| {
-            let told = ice.address_mapping.get(&address.ip()).copied().unwrap_or_else(|| address.ip());
+            let told = ice.mapped(address.ip()).unwrap_or_else(|| address.ip());
             LocalCandidate::TcpPassive {
                 address: SocketAddr::new(address.ip(), self.tcp_base()),
                 announced: Some(Announced::Address(SocketAddr::new(told, *port))),
@@ -373,8 +395,18 @@ impl Endpoint {
         self.inner.dtls_version
     }
 
+    /// The pace of ICE's checks, which all connections share.
+    pub(crate) fn check_pace(&self) -> Arc<CheckPace> {
+        Arc::clone(&self.inner.check_pace)
+    }
+
     pub(crate) fn clock(&self) -> WallClock {
         self.inner.clock
+    }
+
+    /// What peers are told instead of this machine's own addresses.
+    pub(crate) fn public_addresses(&self) -> &[IpAddr] {
+        &self.inner.public_addresses
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -417,14 +449,23 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
+/// The addresses under which these sockets can be reached.
+fn host_candidates(sockets: &[UdpSocket], interfaces: &[String]) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for socket in sockets {
+        addresses.extend(host_addresses(socket.local_address(), interfaces)?);
+    }
+    Ok(addresses)
+}
+
 /// Sockets for one connection alone, and the addresses under which they can be reached.
 pub(crate) fn private_sockets(
     address: SocketAddr,
     settings: &IceSettings,
 ) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
     let sockets = settings.bind_in_range(address, |address| bind_all(address, false, SocketOptions::default()))?;
-    let bound: Vec<SocketAddr> = sockets.iter().flat_map(|socket| host_addresses(socket.local_address())).collect();
-    let usable = if settings.loopback { bound } else { without_loopback(bound) };
+    let bound = host_candidates(&sockets, &settings.interfaces)?;
+    let usable = if settings.loopback || !settings.interfaces.is_empty() { bound } else { without_loopback(bound) };
     Ok((sockets, settings.filter(&usable)))
 }
 

@@ -5,7 +5,6 @@ use std::hint::black_box;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,14 +14,16 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::{
-    Attention, Connection, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, Transmit, TransmitBatch,
+    Attention, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, TransmitBatch,
 };
 use rtcast_proto::ice::{binding_owner, username_of};
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::Counters;
+use super::addresses::{Addresses, Remotes};
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
 use super::entry::{Entry, Viewers, handle_event, leave};
+use super::guard::{Defect, guarded};
 use super::overload::{self, Share};
 use super::rest::rest;
 use super::routes::Routes;
@@ -46,9 +47,6 @@ const SURVEYED_A_SECOND: usize = 2_000;
 
 /// A thread that has nothing to do wakes up this often all the same.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// Who sends from which address. Peers choose the keys, for they announce candidates, but not the seed of the hash.
-type Remotes = HashMap<SocketAddr, ConnectionId, RandomState>;
 
 pub(super) struct Shard {
     index: usize,
@@ -81,6 +79,10 @@ pub(super) struct Shard {
     gone: Survey,
     /// The last survey of many connections, and when it was made.
     surveyed: Option<(Instant, Survey)>,
+    /// The other shards, and this one.
+    peers: Vec<ShardHandle>,
+    /// Whether datagrams wait that were not taken yet.
+    more: bool,
     stopping: bool,
 }
 
@@ -122,6 +124,8 @@ impl Shard {
             batch: TransmitBatch::default(),
             gone: Survey::default(),
             surveyed: None,
+            peers: Vec::new(),
+            more: false,
             stopping: false,
         };
         Ok((shard, handle))
@@ -129,6 +133,7 @@ impl Shard {
 
     /// Runs until it is stopped.
     pub(super) fn run(mut self, peers: &[ShardHandle]) {
+        self.peers = peers.to_vec();
         let mut events = Events::with_capacity(64);
         let mut received = ReceivedDatagrams::default();
         let mut commands = VecDeque::new();
@@ -140,15 +145,18 @@ impl Shard {
                     break;
                 }
             };
-            self.handle.take(&mut commands);
+            self.more = self.handle.take(&mut commands);
             self.serve_frames();
             while let Some(command) = commands.pop_front() {
-                self.handle_command(command);
+                // What is for one connection is guarded by itself; whatever else goes wrong does not end all of them.
+                if let Err(defect) = guarded(|| self.handle_command(command)) {
+                    defect.tell(None);
+                }
                 self.let_frames_overtake();
             }
             if look {
                 for event in &events {
-                    self.receive(event.token(), &mut received, peers);
+                    self.receive(event.token(), &mut received);
                 }
                 self.fire_timers();
                 self.looked_at = Instant::now();
@@ -164,8 +172,8 @@ impl Shard {
     fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let rested_at = self.looked_at + rest(self.connections.len());
         let rest = rested_at.saturating_duration_since(Instant::now());
-        let mut handed_in = false;
-        if !rest.is_zero() {
+        let mut handed_in = self.more;
+        if !rest.is_zero() && !handed_in {
             poll(&mut self.mailbox, events, rest)?;
             handed_in = !events.is_empty();
             if Instant::now() < rested_at {
@@ -230,6 +238,7 @@ impl Shard {
                     senders: Vec::new(),
                     retired: Vec::new(),
                     remotes: Vec::new(),
+                    claims: Vec::new(),
                     timer: self.timers.register(id),
                     dirty: false,
                     sockets: tokens,
@@ -264,9 +273,13 @@ impl Shard {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(self.survey(now));
             }
-            Command::Datagram { remote, local, mut contents } => {
+            Command::Datagram { to: None, remote, local, mut contents } => {
                 self.handle_datagram(now, remote, local, &mut contents);
             }
+            Command::Datagram { to: Some(id), remote, local, mut contents } => {
+                self.deliver(now, id, remote, local, &mut contents);
+            }
+            Command::AddressLost { id, remote } => self.lose_address(id, remote),
             Command::Attach { username, work, reply } => {
                 if let Some(id) = self.usernames.get(&username).copied() {
                     self.with(id, |entry| work(entry, now));
@@ -274,8 +287,9 @@ impl Shard {
                     let _ = reply.send(id);
                 }
             }
-            Command::Detoured { id, remote, local, mut contents } => {
+            Command::Detoured { id, remote, local, mut contents, place } => {
                 self.deliver(now, id, remote, local, &mut contents);
+                drop(place);
             }
             Command::Stop => self.stopping = true,
         }
@@ -302,24 +316,31 @@ impl Shard {
         let Some(viewers) = self.viewers.get(&broadcast) else { return };
         self.turn = self.turn.wrapping_add(1);
         let (later, first) = viewers.split_at(self.turn % viewers.len().max(1));
+        let mut broken = Vec::new();
         for &(id, transceiver) in first.iter().chain(later) {
             let Some(entry) = self.connections.get_mut(&id) else { continue };
             let Some(sender) = entry.senders.iter_mut().find(|sender| sender.transceiver == transceiver) else {
                 continue;
             };
             let Some(subscription) = &mut sender.subscription else { continue };
-            subscription.deliver(&mut entry.connection, transceiver, frame);
-            if let Some(detours) = &mut entry.detours {
-                send(&self.sockets, &mut self.batch, &self.counters);
-                let mut done = false;
-                while !done {
-                    done = entry.connection.poll_transmit(now, &mut self.batch);
-                    detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+            let sent = guarded(|| {
+                subscription.deliver(&mut entry.connection, transceiver, frame);
+                if let Some(detours) = &mut entry.detours {
+                    send(&self.sockets, &mut self.batch, &self.counters);
+                    let mut done = false;
+                    while !done {
+                        done = entry.connection.poll_transmit(now, &mut self.batch);
+                        detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                        send(&self.sockets, &mut self.batch, &self.counters);
+                    }
+                }
+                while !entry.connection.poll_transmit(now, &mut self.batch) {
                     send(&self.sockets, &mut self.batch, &self.counters);
                 }
-            }
-            while !entry.connection.poll_transmit(now, &mut self.batch) {
-                send(&self.sockets, &mut self.batch, &self.counters);
+            });
+            if let Err(defect) = sent {
+                broken.push((id, defect));
+                continue;
             }
             if self.batch.len() >= FLUSH_AT {
                 send(&self.sockets, &mut self.batch, &self.counters);
@@ -329,9 +350,12 @@ impl Shard {
                 self.dirty.push(id);
             }
         }
+        for (id, defect) in broken {
+            self.drop_broken(id, &defect);
+        }
     }
 
-    fn receive(&mut self, token: Token, received: &mut ReceivedDatagrams, peers: &[ShardHandle]) {
+    fn receive(&mut self, token: Token, received: &mut ReceivedDatagrams) {
         for _ in 0..RECEIVES_IN_A_ROW {
             let Some((socket, owner)) = self.sockets.get(token) else { return };
             match socket.receive(received) {
@@ -356,6 +380,9 @@ impl Shard {
                     self.deliver(now, id, remote, local, datagram);
                     return;
                 }
+                if is_answer(datagram) && self.routes.are_contested() {
+                    self.tell_claimants(now, remote, local, datagram);
+                }
                 if let Some(id) = self.known(remote, datagram) {
                     self.deliver(now, id, remote, local, datagram);
                     self.let_frames_overtake();
@@ -363,7 +390,7 @@ impl Shard {
                 }
                 match self.owner(remote, datagram) {
                     Some(owner) if owner != self.index => {
-                        if let Some(peer) = peers.get(owner) {
+                        if let Some(peer) = self.peers.get(owner) {
                             peer.forward(remote, local, datagram);
                         }
                     }
@@ -425,6 +452,30 @@ impl Shard {
         }
     }
 
+    /// Gives an answer to a check to the connections that may wait for one from there, beside the one that it comes to.
+    fn tell_claimants(&mut self, now: Instant, remote: SocketAddr, local: SocketAddr, answer: &[u8]) {
+        for (shard, id) in self.routes.claimants(remote) {
+            if shard == self.index {
+                self.deliver(now, id, remote, local, &mut answer.to_vec());
+            } else if let Some(peer) = self.peers.get(shard) {
+                peer.forward_to(id, remote, local, answer);
+            }
+        }
+    }
+
+    /// The peer of a connection on another shard has proven that an address is its own.
+    fn lose_address(&mut self, id: ConnectionId, remote: SocketAddr) {
+        if self.remotes.get(&remote) == Some(&id) {
+            self.remotes.remove(&remote);
+        }
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.remotes.retain(|(known, _)| *known != remote);
+            if !entry.claims.contains(&remote) {
+                entry.claims.push(remote);
+            }
+        }
+    }
+
     fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, local: SocketAddr, contents: &mut [u8]) {
         if binding_owner(contents).is_some() {
             let asked = |entry: &&ConnectionId| {
@@ -457,20 +508,22 @@ impl Shard {
     /// it panic, its connection is dropped without another word, and those of all other viewers go on.
     fn attend(&mut self, id: ConnectionId, work: impl FnOnce(&mut Entry) -> Attention) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
-        let Ok(attention) = catch_unwind(AssertUnwindSafe(|| work(entry))) else {
-            error!(connection = id.0, "a connection broke off by a defect in the program and is dropped");
-            if let Some(entry) = self.connections.remove(&id) {
-                self.forget(id, &entry);
-            }
-            return;
+        let attention = match guarded(|| work(entry)) {
+            Ok(attention) => attention,
+            Err(defect) => return self.drop_broken(id, &defect),
         };
         match attention {
             Attention::Nothing => {}
             // The pair that it goes by was used before, so there is nothing to learn from it.
             Attention::Transmit if entry.detours.is_none() => {
                 let now = Instant::now();
-                while !entry.connection.poll_transmit(now, &mut self.batch) {
-                    send(&self.sockets, &mut self.batch, &self.counters);
+                let polled = guarded(|| {
+                    while !entry.connection.poll_transmit(now, &mut self.batch) {
+                        send(&self.sockets, &mut self.batch, &self.counters);
+                    }
+                });
+                if let Err(defect) = polled {
+                    return self.drop_broken(id, &defect);
                 }
                 if self.batch.len() >= FLUSH_AT {
                     send(&self.sockets, &mut self.batch, &self.counters);
@@ -498,73 +551,97 @@ impl Shard {
         }
     }
 
+    /// Drops a connection whose work went wrong, without another word to its peer.
+    fn drop_broken(&mut self, id: ConnectionId, defect: &Defect) {
+        defect.tell(Some(id.0));
+        let Some(entry) = self.connections.remove(&id) else { return };
+        // Its parts may be broken as well.
+        if let Err(defect) = guarded(|| self.forget(id, &entry)) {
+            defect.tell(Some(id.0));
+        }
+        if let Err(defect) = guarded(|| drop(entry)) {
+            defect.tell(Some(id.0));
+        }
+    }
+
     /// Lets every connection that was touched send, tell and set its timer.
     fn settle(&mut self) {
         while let Some(id) = self.dirty.pop() {
             self.let_frames_overtake();
-            let now = Instant::now();
-            let Some(entry) = self.connections.get_mut(&id) else { continue };
-            entry.dirty = false;
-            for sender in entry.retired.drain(..) {
-                leave(&mut self.viewers, id, &sender);
+            if let Err(defect) = guarded(|| self.settle_one(id)) {
+                self.drop_broken(id, &defect);
             }
-            // Whoever is woken by an event must find the state that it tells of.
-            entry.shared.update(&entry.connection);
-            let mut renamed = false;
-            while let Some(event) = entry.connection.poll_event() {
-                match &event {
-                    ConnectionEvent::UsernameFragmentsChanged => renamed = true,
-                    ConnectionEvent::GatheringNeeded { .. } => self.gathering.push(id),
-                    ConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete) => {
-                        self.gathering.retain(|gathering| *gathering != id);
-                    }
-                    _ => {}
+        }
+    }
+
+    fn settle_one(&mut self, id: ConnectionId) {
+        let now = Instant::now();
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        entry.dirty = false;
+        for sender in entry.retired.drain(..) {
+            leave(&mut self.viewers, id, &sender);
+        }
+        // Whoever is woken by an event must find the state that it tells of.
+        entry.shared.update(&entry.connection);
+        let mut renamed = false;
+        while let Some(event) = entry.connection.poll_event() {
+            match &event {
+                ConnectionEvent::UsernameFragmentsChanged => renamed = true,
+                ConnectionEvent::GatheringNeeded { .. } => self.gathering.push(id),
+                ConnectionEvent::IceGatheringStateChange(IceGatheringState::Complete) => {
+                    self.gathering.retain(|gathering| *gathering != id);
                 }
-                handle_event(entry, id, event, &self.handle, &mut self.viewers);
+                _ => {}
             }
-            if renamed {
-                self.rename(id);
-            }
-            let Some(entry) = self.connections.get_mut(&id) else { continue };
-            let mut before = self.batch.runs();
-            if let Some(detours) = &mut entry.detours {
-                send(&self.sockets, &mut self.batch, &self.counters);
-                let mut done = false;
-                while !done {
-                    done = entry.connection.poll_transmit(now, &mut self.batch);
-                    detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
-                    if entry.sockets.is_empty() {
-                        let sent = self.batch.iter();
-                        learn(
-                            &mut self.remotes,
-                            &self.routes,
-                            self.index,
-                            id,
-                            &entry.connection,
-                            &mut entry.remotes,
-                            sent,
-                        );
-                    }
-                    send(&self.sockets, &mut self.batch, &self.counters);
+            handle_event(entry, id, event, &self.handle, &mut self.viewers);
+        }
+        if renamed {
+            self.rename(id);
+        }
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        // A connection with sockets of its own shares no address with others.
+        let shares = entry.sockets.is_empty();
+        let mut addresses =
+            Addresses { remotes: &mut self.remotes, routes: &self.routes, place: (self.index, id), lost: Vec::new() };
+        let mut before = self.batch.runs();
+        if let Some(detours) = &mut entry.detours {
+            send(&self.sockets, &mut self.batch, &self.counters);
+            let mut done = false;
+            while !done {
+                done = entry.connection.poll_transmit(now, &mut self.batch);
+                detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                if shares {
+                    let own = (&mut entry.remotes, &mut entry.claims);
+                    addresses.learn(&entry.connection, own, self.batch.iter());
                 }
-                before = 0;
-            }
-            while !entry.connection.poll_transmit(now, &mut self.batch) {
-                send(&self.sockets, &mut self.batch, &self.counters);
-                before = 0;
-            }
-            if entry.sockets.is_empty() {
-                let sent = self.batch.iter().skip(before);
-                learn(&mut self.remotes, &self.routes, self.index, id, &entry.connection, &mut entry.remotes, sent);
-            }
-            if self.batch.len() >= FLUSH_AT {
                 send(&self.sockets, &mut self.batch, &self.counters);
             }
-            if entry.connection.is_closed() || entry.connection.connection_state() == PeerConnectionState::Closed {
-                self.remove(id);
-                continue;
-            }
+            before = 0;
+        }
+        while !entry.connection.poll_transmit(now, &mut self.batch) {
+            send(&self.sockets, &mut self.batch, &self.counters);
+            before = 0;
+        }
+        if shares {
+            let own = (&mut entry.remotes, &mut entry.claims);
+            addresses.learn(&entry.connection, own, self.batch.iter().skip(before));
+            addresses.renew(&entry.connection, &mut entry.remotes, &mut entry.claims);
+        }
+        let lost = addresses.lost;
+        if self.batch.len() >= FLUSH_AT {
+            send(&self.sockets, &mut self.batch, &self.counters);
+        }
+        if entry.connection.is_closed() || entry.connection.connection_state() == PeerConnectionState::Closed {
+            self.remove(id);
+        } else {
             self.timers.set(entry.timer, entry.connection.poll_timeout());
+        }
+        for (remote, (shard, id)) in lost {
+            if shard == self.index {
+                self.lose_address(id, remote);
+            } else if let Some(peer) = self.peers.get(shard) {
+                peer.address_lost(id, remote);
+            }
         }
     }
 
@@ -588,19 +665,24 @@ impl Shard {
     fn remove(&mut self, id: ConnectionId) {
         let Some(mut entry) = self.connections.remove(&id) else { return };
         let now = Instant::now();
-        entry.connection.close(now);
-        if let Some(detours) = &mut entry.detours {
-            send(&self.sockets, &mut self.batch, &self.counters);
-            entry.connection.poll_transmit(now, &mut self.batch);
-            detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
-            send(&self.sockets, &mut self.batch, &self.counters);
-        }
-        while !entry.connection.poll_transmit(now, &mut self.batch) {
-            send(&self.sockets, &mut self.batch, &self.counters);
-        }
-        entry.shared.update(&entry.connection);
-        while let Some(event) = entry.connection.poll_event() {
-            entry.shared.event(event);
+        let goodbye = guarded(|| {
+            entry.connection.close(now);
+            if let Some(detours) = &mut entry.detours {
+                send(&self.sockets, &mut self.batch, &self.counters);
+                entry.connection.poll_transmit(now, &mut self.batch);
+                detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                send(&self.sockets, &mut self.batch, &self.counters);
+            }
+            while !entry.connection.poll_transmit(now, &mut self.batch) {
+                send(&self.sockets, &mut self.batch, &self.counters);
+            }
+            entry.shared.update(&entry.connection);
+            while let Some(event) = entry.connection.poll_event() {
+                entry.shared.event(event);
+            }
+        });
+        if let Err(defect) = goodbye {
+            defect.tell(Some(id.0));
         }
         self.forget(id, &entry);
     }
@@ -613,10 +695,15 @@ impl Shard {
             self.usernames.remove(name);
         }
         self.gathering.retain(|gathering| *gathering != id);
-        for remote in &entry.remotes {
+        for remote in entry.remotes.iter().map(|(remote, _)| remote).chain(&entry.claims) {
             if self.remotes.get(remote) == Some(&id) {
                 self.remotes.remove(remote);
-                self.routes.forget(*remote);
+            }
+            for (shard, claimant) in self.routes.release(*remote, (self.index, id)) {
+                if let Some(peer) = self.peers.get(shard) {
+                    // It looks at its claims whenever anything was done to it.
+                    peer.call(claimant, Box::new(|_, _| ()));
+                }
             }
         }
         for sender in entry.senders.iter().chain(&entry.retired) {
@@ -654,25 +741,7 @@ fn poll(poll: &mut Poll, events: &mut Events, wait: Duration) -> io::Result<()> 
     }
 }
 
-/// Whoever we send to may answer; STUN responses carry no name to find the connection by. Of two connections to one
-/// address the newer has it, once the peer has proven that the address is its own: the older belongs to a peer that has
-/// begun anew. Whoever only announces the address of somebody else takes nothing from them.
-fn learn<'a>(
-    remotes: &mut Remotes,
-    routes: &Routes,
-    index: usize,
-    id: ConnectionId,
-    connection: &Connection,
-    own: &mut Vec<SocketAddr>,
-    sent: impl Iterator<Item = Transmit<'a>>,
-) {
-    for transmit in sent {
-        let remote = transmit.destination;
-        let takes = |owner: &ConnectionId| *owner < id && connection.knows(remote);
-        if remotes.get(&remote).is_none_or(takes) {
-            remotes.insert(remote, id);
-            routes.learn(remote, index);
-            own.push(remote);
-        }
-    }
+/// Whether a datagram looks like an answer to a check (RFC 8489 §5).
+fn is_answer(datagram: &[u8]) -> bool {
+    matches!(datagram, [1, 0x01 | 0x11, _, _, 0x21, 0x12, 0xa4, 0x42, ..])
 }

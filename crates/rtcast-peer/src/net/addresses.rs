@@ -1,23 +1,27 @@
 //! The addresses under which this machine can be reached.
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Host candidates for a socket: its own address, or all of the machine's if it is bound to the unspecified address.
+use super::interfaces::interface_addresses;
+
+/// Host candidates for a socket: its own address, or those of the machine that others can reach if it is bound to the
+/// unspecified address; if interfaces are named, theirs.
 ///
 /// See [`without_loopback`] for what of it is used.
-pub(crate) fn host_addresses(bound: SocketAddr) -> Vec<SocketAddr> {
+pub(crate) fn host_addresses(bound: SocketAddr, interfaces: &[String]) -> io::Result<Vec<SocketAddr>> {
     if !bound.ip().is_unspecified() {
-        return vec![bound];
+        return Ok(vec![bound]);
     }
-    let mut addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|interface| interface.ip())
-        .filter(|ip| ip.is_ipv4() == bound.is_ipv4() && is_usable(*ip))
-        .collect();
+    let mut addresses = match interface_addresses(interfaces) {
+        // A system that does not tell its interfaces is reached by what it is asked at.
+        Err(_) if interfaces.is_empty() => Vec::new(),
+        addresses => addresses?,
+    };
+    addresses.retain(|ip| ip.is_ipv4() == bound.is_ipv4() && is_usable(*ip));
     addresses.sort_by_key(|ip| (ip.is_loopback(), *ip));
     addresses.dedup();
-    addresses.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
+    Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect())
 }
 
 /// RFC 8445 §5.1.1.1: loopback addresses are left out, unless the socket is bound to one, or nothing else is there: a
@@ -48,8 +52,8 @@ mod tests {
     #[test]
     fn a_bound_address_stands_for_itself_and_the_unspecified_one_for_all() {
         let bound: SocketAddr = "127.0.0.1:5".parse().unwrap();
-        assert_eq!(host_addresses(bound), [bound]);
-        let all = host_addresses("0.0.0.0:7".parse().unwrap());
+        assert_eq!(host_addresses(bound, &[]).unwrap(), [bound]);
+        let all = host_addresses("0.0.0.0:7".parse().unwrap(), &[]).unwrap();
         assert!(all.contains(&"127.0.0.1:7".parse().unwrap()), "{all:?}");
         assert!(all.iter().all(|address| address.is_ipv4() && address.port() == 7));
     }

@@ -1,6 +1,7 @@
 //! Sockets: the only place that touches them.
 
 mod addresses;
+mod interfaces;
 mod kernel;
 mod socket;
 

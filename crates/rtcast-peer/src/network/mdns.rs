@@ -1,5 +1,5 @@
 //! Names that end in `.local` (RFC 6762), which stand for addresses that a web page, or a peer elsewhere, is not to see:
-//! those of peers are looked up, ours are answered for (draft-ietf-mmusic-mdns-ice-candidates).
+//! those of peers are looked up elsewhere, ours are answered for (draft-ietf-mmusic-mdns-ice-candidates).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
-use rtcast_proto::ice::{mdns_announcement, mdns_answers, mdns_query, mdns_response};
+use rtcast_proto::ice::{mdns_announcement, mdns_response};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
@@ -15,43 +15,13 @@ use tracing::debug;
 
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-const PORT: u16 = 5_353;
+pub(super) const PORT: u16 = 5_353;
 
 /// The longest message of mDNS (RFC 6762 §17).
-const MAX_MESSAGE: usize = 9_000;
-
-/// When the question is asked, and when it is given up. RFC 6762 §5.2 asks for a second at least between the first two;
-/// a name of ICE lives for minutes only, and who waits for it is a person.
-const WAITS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+pub(super) const MAX_MESSAGE: usize = 9_000;
 
 /// Between the two announcements of a name (RFC 6762 §8.3).
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
-
-/// The first address of a name that somebody in our networks answers with.
-pub(super) async fn resolve(name: &str) -> Option<IpAddr> {
-    let query = mdns_query(name)?;
-    // As any responder, on the port of mDNS: some answer to the whole group only.
-    let networks = match networks(PORT).or_else(|_| networks(0)) {
-        Ok(networks) => networks,
-        Err(error) => {
-            debug!(%error, "a name cannot be asked for by mDNS");
-            return None;
-        }
-    };
-    let mut buffer = [0; MAX_MESSAGE];
-    for wait in WAITS {
-        for network in &networks {
-            network.tell(&query).await;
-        }
-        let deadline = tokio::time::Instant::now() + wait;
-        while let Ok((_, _, length)) = tokio::time::timeout_at(deadline, receive(&networks, &mut buffer)).await {
-            if let Some(address) = mdns_answers(&buffer[..length], name).first() {
-                return Some(*address);
-            }
-        }
-    }
-    None
-}
 
 /// Answers whoever in our networks asks for one of these names, until it is dropped.
 pub(super) async fn respond(names: Vec<(String, IpAddr)>) {
@@ -94,7 +64,7 @@ async fn answer(networks: &[Network], names: &[(String, IpAddr)]) {
 
 /// The next message, from whom it comes, and a socket that can answer. All sockets of a family get what comes to the
 /// group, so that the first hears everything; what comes to one of them alone is heard there.
-async fn receive<'a>(networks: &'a [Network], buffer: &mut [u8]) -> (&'a Network, SocketAddr, usize) {
+pub(super) async fn receive<'a>(networks: &'a [Network], buffer: &mut [u8]) -> (&'a Network, SocketAddr, usize) {
     std::future::poll_fn(|context| {
         for network in networks {
             let mut space = ReadBuf::new(buffer);
@@ -108,20 +78,20 @@ async fn receive<'a>(networks: &'a [Network], buffer: &mut [u8]) -> (&'a Network
 }
 
 /// A network that we are in, in one family of addresses.
-struct Network {
+pub(super) struct Network {
     socket: UdpSocket,
     group: SocketAddr,
 }
 
 impl Network {
-    async fn tell(&self, message: &[u8]) {
+    pub(super) async fn tell(&self, message: &[u8]) {
         // An interface without multicast cannot carry the message; the others can.
         let _ = self.socket.send_to(message, self.group).await;
     }
 }
 
 /// All networks that can carry mDNS.
-fn networks(port: u16) -> io::Result<Vec<Network>> {
+pub(super) fn networks(port: u16) -> io::Result<Vec<Network>> {
     let mut v4 = BTreeSet::new();
     let mut v6 = BTreeSet::new();
     for interface in if_addrs::get_if_addrs()? {

@@ -3,6 +3,7 @@
 //! Each connection has one task, which ends with it. The task waits until the connection asks for something, and starts
 //! tasks of its own for whatever takes time; a slow server holds up nothing but its own candidate.
 
+mod lookup;
 mod mdns;
 mod relay;
 mod settings;
@@ -21,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::endpoint::{ConnectionId, DETOUR_CAPACITY, Detour, DetouredRun, ShardHandle};
+use crate::endpoint::{ConnectionId, DETOUR_CAPACITY, Detour, DetouredRun, Inbound, ShardHandle};
 use relay::{Relay, RelayConfig, RelayError};
 pub use settings::{AddressFilter, IceSettings, TcpCandidates};
 pub(crate) use tcp::adopt;
@@ -32,8 +33,9 @@ const MAX_REQUESTS: usize = 64;
 /// How long relays of an older generation of ICE go on, for a peer that is slower to change than we are.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Names of a peer that are looked up at a time; browsers give one for each of their networks.
-const MAX_NAMES: usize = 8;
+/// Names of a peer that are looked up in any such time; browsers give one for each of their networks.
+const MAX_NAMES: usize = 4;
+const NAMES_TIME: Duration = Duration::from_secs(15);
 
 /// How long a lookup of a name may take.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -66,6 +68,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) id: ConnectionId,
     pub(crate) shard: ShardHandle,
     pub(crate) servers: Vec<Server>,
+    /// Places in the shard's queue for what comes by detours.
+    pub(crate) inbound: Inbound,
 }
 
 /// The connection's side of its task, which starts when the connection first asks for something and ends when this is
@@ -132,7 +136,8 @@ impl NetworkHandle {
             let config = Arc::clone(&self.config);
             let (tasks, listening, resolving) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
             let in_use = watch::Sender::new(0);
-            let network = Network { config, tasks, listening, resolving, in_use };
+            let looked_up = Vec::new();
+            let network = Network { config, tasks, listening, resolving, looked_up, in_use };
             runtime.spawn(network.run(receiver));
             requests
         });
@@ -148,6 +153,8 @@ struct Network {
     /// Ends with the connection, whatever goes on.
     listening: JoinSet<()>,
     resolving: JoinSet<()>,
+    /// When names were looked up of late.
+    looked_up: Vec<Instant>,
     in_use: watch::Sender<u32>,
 }
 
@@ -158,10 +165,7 @@ impl Network {
                 request = requests.recv() => match request {
                     Some(Request::Gather(generation)) => self.gather(generation),
                     Some(Request::InUse(generation)) => drop(self.in_use.send_replace(generation)),
-                    Some(Request::Resolve(candidate)) if self.resolving.len() < MAX_NAMES => {
-                        self.resolving.spawn(resolve(Arc::clone(&self.config), candidate));
-                    }
-                    Some(Request::Resolve(_)) => debug!("the peer gives more names than are looked up at a time"),
+                    Some(Request::Resolve(candidate)) => self.resolve(candidate),
                     Some(Request::Respond(names)) => drop(self.listening.spawn(mdns::respond(names))),
                     Some(Request::Listen(listener)) => {
                         self.listening.spawn(tcp::listen(Arc::clone(&self.config), listener));
@@ -180,6 +184,17 @@ impl Network {
         if tokio::time::timeout(Duration::from_secs(1), ending).await.is_err() {
             self.tasks.abort_all();
         }
+    }
+
+    fn resolve(&mut self, candidate: IceCandidate) {
+        let now = Instant::now();
+        self.looked_up.retain(|at| now.saturating_duration_since(*at) < NAMES_TIME);
+        if self.looked_up.len() >= MAX_NAMES || self.resolving.len() >= MAX_NAMES {
+            debug!("the peer gives more names than are looked up");
+            return;
+        }
+        self.looked_up.push(now);
+        self.resolving.spawn(resolve(Arc::clone(&self.config), candidate));
     }
 
     fn gather(&mut self, generation: u32) {
@@ -230,7 +245,7 @@ impl NetworkConfig {
 /// make its address known.
 async fn resolve(config: Arc<NetworkConfig>, candidate: IceCandidate) {
     let Ok(Some(parsed)) = candidate.parsed() else { return };
-    let Some(address) = mdns::resolve(&parsed.address).await else {
+    let Some(address) = lookup::resolve(&parsed.address).await else {
         debug!(name = parsed.address, "nobody knows the peer's name");
         return;
     };
@@ -309,7 +324,7 @@ fn serve(
         config.id,
         Box::new(move |entry, now| {
             let detours = entry.detours.get_or_insert_default();
-            detours.add(Detour { local: address, remote: None, carrier });
+            detours.add(Detour::new(address, None, carrier));
             let candidate = LocalCandidate::Relayed { address, mapped: local, over: protocol };
             entry.connection.add_gathered(now, generation, candidate);
             entry.shared().update_descriptions(&entry.connection);
@@ -328,7 +343,10 @@ async fn carry(
     let address = relay.relayed;
     let receiver = Arc::clone(&config);
     let relaying = relay.run(outgoing, move |peer, datagram| {
-        receiver.shard.detoured(receiver.id, peer, address, datagram);
+        // Without a place it is dropped, as the newest of a full socket buffer is.
+        if let Some(place) = receiver.inbound.try_take(datagram.len()) {
+            receiver.shard.detoured(receiver.id, peer, address, datagram, place);
+        }
     });
     let superseded = async {
         // An error means that the connection is gone, and with it the carrier.

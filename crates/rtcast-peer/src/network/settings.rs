@@ -35,6 +35,9 @@ pub struct IceSettings {
     /// Whether loopback addresses are used even where there are others; for a connection's own socket, see
     /// [`EndpointConfig::loopback`](crate::EndpointConfig::loopback) for shared ones. Default: no.
     pub loopback: bool,
+    /// The network interfaces whose addresses are used, for a connection's own socket; see
+    /// [`EndpointConfig::interfaces`](crate::EndpointConfig::interfaces) for shared ones. Default: all that others can reach.
+    pub interfaces: Vec<String>,
     /// Which of those addresses may be used. Default: all.
     pub address_filter: Option<AddressFilter>,
     /// Which TCP candidates there are. Default: none.
@@ -44,6 +47,10 @@ pub struct IceSettings {
     /// What peers are told instead of an address of this machine, where a NAT maps the whole address to a public one, with
     /// the same ports. Default: nothing.
     pub address_mapping: BTreeMap<IpAddr, IpAddr>,
+    /// What peers are told instead of all addresses of this machine, the first of each family, but for loopback ones and
+    /// those that [`address_mapping`](Self::address_mapping) names: where a NAT in front of it is reached, with the same
+    /// ports. Default: what the endpoint's [`public_addresses`](crate::EndpointConfig::public_addresses) say.
+    pub public_addresses: Vec<IpAddr>,
     /// Whether peers are told random names that end in `.local` instead of the addresses of this machine, as browsers do it
     /// (draft-ietf-mmusic-mdns-ice-candidates): only peers in the same networks can find out what they stand for. What
     /// [`address_mapping`](Self::address_mapping) names is told as that says. The names are answered for by mDNS as long as
@@ -60,11 +67,17 @@ impl IceSettings {
         }
     }
 
+    /// The address of a NAT that stands for this one.
+    pub(crate) fn mapped(&self, ip: IpAddr) -> Option<IpAddr> {
+        let public = || self.public_addresses.iter().find(|public| public.is_ipv4() == ip.is_ipv4());
+        self.address_mapping.get(&ip).or_else(|| public().filter(|_| !ip.is_loopback())).copied()
+    }
+
     /// What peers are told instead of this address, if anything; a name that it needs is added to `names`.
     pub(crate) fn announced(&self, address: SocketAddr, names: &mut Vec<(String, IpAddr)>) -> Option<Announced> {
         let ip = address.ip();
-        if let Some(mapped) = self.address_mapping.get(&ip) {
-            return Some(Announced::Address(SocketAddr::new(*mapped, address.port())));
+        if let Some(mapped) = self.mapped(ip) {
+            return Some(Announced::Address(SocketAddr::new(mapped, address.port())));
         }
         if !self.mdns_candidates {
             return None;
@@ -123,6 +136,8 @@ impl fmt::Debug for IceSettings {
         f.debug_struct("IceSettings")
             .field("lite", &self.lite)
             .field("loopback", &self.loopback)
+            .field("interfaces", &self.interfaces)
+            .field("public_addresses", &self.public_addresses)
             .field("address_filter", &self.address_filter.is_some())
             .field("tcp", &self.tcp)
             .field("port_range", &self.port_range)

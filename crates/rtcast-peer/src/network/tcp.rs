@@ -8,7 +8,7 @@ use std::time::Duration;
 use rtcast_proto::ice::{FramingKind, StreamFraming, username_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
@@ -82,7 +82,7 @@ pub(super) async fn listen(config: Arc<NetworkConfig>, listener: std::net::TcpLi
                     let attached = config.shard.call(
                         config.id,
                         Box::new(move |entry, _| {
-                            entry.detours.get_or_insert_default().add(Detour { local, remote: Some(remote), carrier });
+                            entry.detours.get_or_insert_default().add(Detour::new(local, Some(remote), carrier));
                         }),
                     );
                     let framing = StreamFraming::new(FramingKind::Length);
@@ -127,17 +127,23 @@ pub(crate) async fn adopt(shards: &[ShardHandle], mut stream: TcpStream, port: u
     let shard = shard_of(username).and_then(|shard| shards.get(shard));
     let shard = shard.ok_or_else(|| invalid("the first message names nobody here"))?;
     let (carrier, outgoing) = mpsc::channel(DETOUR_CAPACITY);
+    let (places, inbound) = oneshot::channel();
+    let of_shard = shard.clone();
     let attach = move |entry: &mut Entry, _| {
         let detours = entry.detours.get_or_insert_default();
         // Without its carrier the connection ends at once.
         if !detours.is_full() {
-            detours.add(Detour { local, remote: Some(remote), carrier });
+            detours.add(Detour::new(local, Some(remote), carrier));
         }
+        // Whoever asked may have stopped waiting.
+        let _ = places.send(detours.inbound(&of_shard));
     };
     let id = shard.attach(username.to_owned(), Box::new(attach)).await;
-    let id = id.ok_or_else(|| invalid("the first message names nobody here"))?;
-    let config = NetworkConfig { id, shard: shard.clone(), servers: Vec::new() };
-    config.shard.detoured(id, remote, local, &first);
+    let (Some(id), Ok(inbound)) = (id, inbound.await) else {
+        return Err(invalid("the first message names nobody here"));
+    };
+    let config = NetworkConfig { id, shard: shard.clone(), servers: Vec::new(), inbound };
+    hand_in(&config, remote, local, &first).await;
     let result = carry(&config, stream, framing, local, remote, outgoing).await;
     detach(&config, local, remote);
     result
@@ -154,6 +160,14 @@ fn detach(config: &NetworkConfig, local: SocketAddr, remote: SocketAddr) {
     );
 }
 
+/// Gives a message to the shard, once there is a place for it. Meanwhile the connection is not read, so that its peer waits
+/// and not memory grows.
+async fn hand_in(config: &NetworkConfig, remote: SocketAddr, local: SocketAddr, message: &[u8]) {
+    if let Some(place) = config.inbound.wait(message.len()).await {
+        config.shard.detoured(config.id, remote, local, message, place);
+    }
+}
+
 /// Carries messages both ways until either side ends.
 async fn carry(
     config: &NetworkConfig,
@@ -167,7 +181,7 @@ async fn carry(
     let (mut buffer, mut out) = (vec![0; 64 * 1024], Vec::new());
     loop {
         while let Some(message) = framing.next_message() {
-            config.shard.detoured(config.id, remote, local, message);
+            hand_in(config, remote, local, message).await;
         }
         tokio::select! {
             read = timeout(IDLE, stream.read(&mut buffer)) => {

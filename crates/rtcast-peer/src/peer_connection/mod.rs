@@ -113,12 +113,15 @@ impl PeerConnection {
     /// [`Error::IceServer`] if an ICE server's URL or credentials are not in order, [`Error::Io`] if no endpoint was
     /// given and none can be bound, [`Error::Closed`] if the endpoint is closed.
     #[expect(clippy::unused_async, reason = "it must be called within a tokio runtime")]
-    pub async fn new(configuration: Configuration) -> Result<Self, Error> {
+    pub async fn new(mut configuration: Configuration) -> Result<Self, Error> {
         let servers = parse_servers(&configuration.ice_servers)?;
         let kept = configuration.clone();
         let (endpoint, sockets, addresses) = match configuration.endpoint {
             Some(endpoint) => {
                 let addresses = configuration.ice.filter(endpoint.addresses());
+                if configuration.ice.public_addresses.is_empty() {
+                    configuration.ice.public_addresses = endpoint.public_addresses().to_vec();
+                }
                 (endpoint, Vec::new(), addresses)
             }
             None => {
@@ -146,6 +149,7 @@ impl PeerConnection {
             seed: random::seed(),
             clock: endpoint.clock(),
         });
+        connection.set_check_pace(endpoint.check_pace());
         let options = IceOptions {
             transport_policy: configuration.ice_transport_policy,
             lite: configuration.ice.lite,
@@ -177,7 +181,12 @@ impl PeerConnection {
         if !inner.shard.insert(id, connection, shared, sockets) {
             return Err(Error::Closed);
         }
-        let mut network = NetworkHandle::new(NetworkConfig { id, shard: inner.shard.clone(), servers });
+        let mut network = NetworkHandle::new(NetworkConfig {
+            id,
+            shard: inner.shard.clone(),
+            servers,
+            inbound: inner.shard.inbound(),
+        });
         if let Some(listener) = listener {
             network.listen(listener);
         }
