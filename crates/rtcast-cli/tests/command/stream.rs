@@ -42,6 +42,10 @@ fn bad_usage_is_exit_code_2() {
         &["stream", "--codec", "mpeg2"],
         &["stream", "--listen", "127.0.0.1:0", "--name", "a/b"],
         &["stream", "--log", "=="],
+        &["stream", "--public-ip", "0.0.0.0"],
+        &["stream", "--public-ip", "203.0.113.1:80"],
+        &["stream", "--listen", "127.0.0.1:0", "--public-ip", "203.0.113.1", "--public-ip", "203.0.113.2"],
+        &["stream", "--listen", "127.0.0.1:0", "--interface", "nowhere7"],
         &["unknown"],
         &[],
     ] {

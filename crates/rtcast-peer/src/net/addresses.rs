@@ -11,6 +11,10 @@ use super::interfaces::interface_addresses;
 /// See [`without_loopback`] for what of it is used.
 pub(crate) fn host_addresses(bound: SocketAddr, interfaces: &[String]) -> io::Result<Vec<SocketAddr>> {
     if !bound.ip().is_unspecified() {
+        if !interfaces.is_empty() && !interface_addresses(interfaces)?.contains(&bound.ip()) {
+            let problem = format!("{} is no address of the network interfaces {interfaces:?}", bound.ip());
+            return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+        }
         return Ok(vec![bound]);
     }
     let mut addresses = match interface_addresses(interfaces) {

@@ -146,3 +146,24 @@ impl fmt::Debug for IceSettings {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_addresses_stand_for_all_of_their_family_but_loopback() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let settings = IceSettings {
+            public_addresses: vec![ip("203.0.113.7"), ip("2001:db8::7")],
+            address_mapping: BTreeMap::from([(ip("10.0.0.9"), ip("198.51.100.1"))]),
+            ..IceSettings::default()
+        };
+        let told = |address: &str| settings.announced(address.parse().unwrap(), &mut Vec::new());
+        let expected = |address: &str| Some(Announced::Address(address.parse().unwrap()));
+        assert_eq!(told("10.0.0.1:5000"), expected("203.0.113.7:5000"));
+        assert_eq!(told("[fd00::1]:5000"), expected("[2001:db8::7]:5000"));
+        assert_eq!(told("10.0.0.9:5000"), expected("198.51.100.1:5000"), "what is named alone comes first");
+        assert_eq!(told("127.0.0.1:5000"), None);
+    }
+}

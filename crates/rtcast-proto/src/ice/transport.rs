@@ -584,6 +584,7 @@ impl IceTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ice::Announced;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -648,6 +649,18 @@ mod tests {
         let took = run(&mut left, &mut right, start()).expect("connected");
         assert!(took < Duration::from_millis(60), "{took:?}");
         assert_eq!(right.selected_pair().unwrap().remote, address("10.0.0.1:1000"));
+    }
+
+    #[test]
+    fn an_address_that_stands_for_several_is_told_once() {
+        let mut agent = IceTransport::new(&credentials(1), [1; 32]);
+        let announced = Some(Announced::Address(address("203.0.113.7:1000")));
+        for local in ["10.0.0.1:1000", "10.0.1.1:1000"] {
+            agent.add_local(LocalCandidate::Host { address: address(local), announced: announced.clone() }).unwrap();
+        }
+        let told = agent.candidates(&credentials(1).username_fragment);
+        assert!(told.len() == 1 && told[0].address == "203.0.113.7", "{told:?}");
+        assert_eq!(agent.udp_hosts().count(), 2);
     }
 
     #[test]
