@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rtcast_peer::{
     Configuration, DataChannelInit, Direction, Endpoint, EndpointConfig, IceCandidate, MediaKind, PeerConnection,
-    PeerConnectionState, SdpType, SessionDescription,
+    PeerConnectionEvent, PeerConnectionState, SdpType, SessionDescription,
 };
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -44,12 +44,19 @@ async fn no_thread_panics_at_anything_in_the_corpora() {
     }));
     let session = PeerConnection::new(Configuration::on(&endpoint)).await.unwrap();
     let viewer = PeerConnection::new(Configuration::on(&elsewhere)).await.unwrap();
+    let mut events = session.events();
     let channel = viewer.create_data_channel("chat", DataChannelInit::default()).await.unwrap();
     viewer.set_local_description(None).await.unwrap();
     session.set_remote_description(viewer.local_description().unwrap()).await.unwrap();
     session.set_local_description(None).await.unwrap();
     viewer.set_remote_description(session.local_description().unwrap()).await.unwrap();
     tokio::time::timeout(Duration::from_secs(20), channel.opened()).await.unwrap().unwrap();
+    // A channel lives as long as both ends are held.
+    let theirs = loop {
+        if let Some(PeerConnectionEvent::DataChannel(theirs)) = events.recv().await {
+            break theirs;
+        }
+    };
 
     let asker = PeerConnection::new(Configuration::on(&elsewhere)).await.unwrap();
     asker.add_transceiver(MediaKind::Video, Direction::Recvonly).await.unwrap();
@@ -91,6 +98,8 @@ async fn no_thread_panics_at_anything_in_the_corpora() {
         }
     }
     channel.send_text("still here").await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(20), theirs.recv()).await.expect("a message in time");
+    assert!(heard.is_some());
     assert_eq!(session.connection_state(), PeerConnectionState::Connected);
     assert_eq!(endpoint.survey().await.connected, 1);
     assert_eq!(PANICS.load(Ordering::Relaxed), 0, "panics of any thread");
