@@ -39,6 +39,8 @@ pub struct ConnectionStats {
     pub selected_pair: Option<SelectedPair>,
     /// The round-trip time of ICE's checks.
     pub round_trip_time: Option<Duration>,
+    /// Datagrams received from the peer, checks and answers of ICE included.
+    pub datagrams_received: u64,
     /// The version of DTLS.
     pub dtls_version: Option<&'static str>,
     /// How media is protected.
@@ -57,6 +59,7 @@ impl Connection {
         ConnectionStats {
             selected_pair: self.selected_pair(),
             round_trip_time: self.transport.ice.round_trip_time(),
+            datagrams_received: self.transport.heard,
             dtls_version: self.transport.dtls_version(),
             srtp_profile: self.transport.srtp().map(crate::srtp::SrtpSession::profile),
             available_outgoing_bitrate: self.estimate,

@@ -61,6 +61,8 @@ pub(super) struct Transport {
     dtls_state: DtlsTransportState,
     dtls_timeout: Option<Instant>,
     failure: Option<String>,
+    /// Datagrams that only the peer can have sent, or that came from where it has shown to be.
+    pub(super) heard: u64,
     remote_certificate: Option<Arc<[u8]>>,
     role: Option<DtlsRole>,
     fingerprints: Vec<Fingerprint>,
@@ -91,6 +93,7 @@ impl Transport {
             dtls_state: DtlsTransportState::New,
             dtls_timeout: None,
             failure: None,
+            heard: 0,
             remote_certificate: None,
             role: None,
             fingerprints: Vec::new(),
@@ -186,13 +189,18 @@ impl Transport {
                 }
                 match self.ice.handle_quietly(now, remote, local, bytes) {
                     Some(Quiet::Answer(pair, answer)) => {
+                        self.heard += 1;
                         self.enqueue(pair, answer);
                         return Received::Quiet;
                     }
-                    Some(Quiet::Consented) => return Received::Quiet,
+                    Some(Quiet::Consented) => {
+                        self.heard += 1;
+                        return Received::Quiet;
+                    }
                     None => {}
                 }
-                self.ice.handle_packet(now, remote, local, bytes);
+                let authentic = self.ice.handle_packet(now, remote, local, bytes);
+                self.heard += u64::from(authentic);
                 // Once connected, DTLS waits for nothing that ICE finds out.
                 if self.dtls_state != DtlsTransportState::Connected {
                     self.drive_dtls(now);
@@ -202,6 +210,7 @@ impl Transport {
             Some(20..=63) => {
                 if self.dtls.is_some() && self.ice.is_heard(remote) {
                     self.ice.received(remote, bytes.len());
+                    self.heard += 1;
                     self.handle_dtls(now, bytes);
                     self.drive_dtls(now);
                 } else if self.early.len() < MAX_EARLY_PACKETS
@@ -214,6 +223,7 @@ impl Transport {
             Some(128..=191) => {
                 let mut received = self.unprotect(bytes);
                 if received != Received::Nothing {
+                    self.heard += 1;
                     let moved = self.ice.heard_from(now, remote);
                     if let Received::Rtcp { elsewhere, .. } = &mut received {
                         *elsewhere = moved;
