@@ -11,7 +11,7 @@ function viewers(count) {
 
 function entry(stream) {
   const link = document.createElement('a');
-  link.href = `/${encodeURIComponent(stream.name)}`;
+  link.href = `./${encodeURIComponent(stream.name)}`;
   const title = document.createElement('strong');
   title.textContent = stream.title || stream.name;
   const details = document.createElement('small');
@@ -25,7 +25,7 @@ function entry(stream) {
 async function refresh() {
   if (document.hidden) return;
   try {
-    const response = await fetch('/api/streams', { cache: 'no-store' });
+    const response = await fetch('api/streams', { cache: 'no-store' });
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     const { streams } = await response.json();
     const focused = document.activeElement?.getAttribute?.('href');

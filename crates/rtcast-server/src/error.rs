@@ -44,6 +44,12 @@ pub enum ServerError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A STUN or TURN server cannot be told to viewers.
+    #[error("an ICE server cannot be told to viewers: {problem}")]
+    IceServer {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Two streams of one name.
     #[error("there are two streams named {name:?}")]
     DuplicateName {
@@ -61,6 +67,7 @@ impl ServerError {
             Self::Endpoint { .. } => "check that the address is one of this machine's, and how many files may be open",
             Self::Interface(_) => "name one of those, as `ip address` lists them",
             Self::Name { .. } => "use letters, digits, '-', '_' and '.', at most 64 of them",
+            Self::IceServer { .. } => "give stun:host[:port], or turn:host[:port] with a user name and a password",
             Self::DuplicateName { .. } => "give each stream a name of its own",
         }
     }

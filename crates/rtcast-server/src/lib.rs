@@ -14,24 +14,39 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
+mod client;
+mod connection;
 mod error;
 mod event;
+mod files;
+#[doc(hidden)]
+pub mod fuzzing;
+mod links;
 mod listen;
 mod message;
 mod metrics;
 mod negotiation;
+mod origin;
 mod pages;
 mod problem;
+mod quota;
 mod router;
 mod sdpfrag;
 mod server;
 mod shared;
 mod stream;
+mod text;
+mod time;
 mod viewer;
 mod websocket;
 mod whep;
 
+pub use client::{AddressPrefix, AddressPrefixError};
 pub use error::ServerError;
 pub use event::{LeaveReason, ServerEvent, Signalling, ViewerId};
+pub use origin::{AllowedError, AllowedHost, AllowedOrigin, OriginName};
 pub use server::{Server, ServerBuilder, ServerStats};
 pub use stream::Stream;
+pub use text::printable;
+pub use time::TimeLimits;

@@ -15,7 +15,7 @@ const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `/metrics`.
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let stats = shared.stats().await;
+    let stats = shared.public_stats().await;
     let mut text = exposition(&stats);
     let _ = writeln!(text, "# HELP rtcast_stream_viewers Viewers of a stream whose connection stands.");
     let _ = writeln!(text, "# TYPE rtcast_stream_viewers gauge");

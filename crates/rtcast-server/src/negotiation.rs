@@ -1,12 +1,18 @@
 //! Descriptions and candidates between a signalling channel and a peer connection, errors in the protocol's form.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rtcast::{
     DescriptionError, DescriptionLimits, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription,
 };
+use tokio::time::timeout;
 
 use crate::message::ErrorObject;
+use crate::shared::Shared;
+
+/// How long a description may wait to be read.
+const READING_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a viewer's description may have at most. A browser's offer to receive sound and pictures has 5 to 15 kB, two or
 /// three m-lines, and takes some 20,000 bytes in memory; several times that is no viewer's, and it is kept as long as the
@@ -24,8 +30,12 @@ pub(crate) fn viewer_jsep() -> Arc<JsepConfig> {
 ///
 /// # Errors
 /// What is wrong with the offer; `NotSupportedError` if it is a first one and nothing can be sent on any of its m-lines.
-pub(crate) async fn answer(connection: &PeerConnection, offer: &str) -> Result<String, ErrorObject> {
-    let offer = SessionDescription::new_within(SdpType::Offer, offer, &LIMITS)?;
+pub(crate) async fn answer(
+    shared: &Shared,
+    connection: &PeerConnection,
+    offer: impl Into<String>,
+) -> Result<String, ErrorObject> {
+    let offer = read(shared, SdpType::Offer, offer.into()).await?;
     let first = connection.remote_description().is_none();
     connection.set_remote_description(offer.clone()).await?;
     let answer = connection.create_answer().await?;
@@ -63,6 +73,29 @@ fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> E
     ErrorObject::new(name, message, hint)
 }
 
+/// Reads a description on a thread where it delays nobody else.
+///
+/// # Errors
+/// What is wrong with it, or that too many others wait to be read.
+async fn read(shared: &Shared, kind: SdpType, sdp: String) -> Result<SessionDescription, ErrorObject> {
+    // The semaphore is never closed, so an error is one of time.
+    let Ok(Ok(permit)) = timeout(READING_LIMIT, Arc::clone(&shared.readers).acquire_owned()).await else {
+        return Err(ErrorObject::new(
+            "QuotaExceededError",
+            "the server has too many descriptions to read",
+            "try again in a few seconds",
+        ));
+    };
+    let read = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        SessionDescription::new_within(kind, sdp, &LIMITS)
+    });
+    match read.await {
+        Ok(description) => Ok(description?),
+        Err(_) => Err(ErrorObject::new("OperationError", "the description could not be read", "offer fewer m-lines")),
+    }
+}
+
 /// Makes our offer and returns its SDP.
 pub(crate) async fn offer(connection: &PeerConnection) -> Result<String, ErrorObject> {
     let offer = connection.create_offer().await?;
@@ -71,8 +104,8 @@ pub(crate) async fn offer(connection: &PeerConnection) -> Result<String, ErrorOb
 }
 
 /// Takes the viewer's answer to our offer.
-pub(crate) async fn accept(connection: &PeerConnection, answer: &str) -> Result<(), ErrorObject> {
-    let answer = SessionDescription::new_within(SdpType::Answer, answer, &LIMITS)?;
+pub(crate) async fn accept(shared: &Shared, connection: &PeerConnection, answer: String) -> Result<(), ErrorObject> {
+    let answer = read(shared, SdpType::Answer, answer).await?;
     Ok(connection.set_remote_description(answer).await?)
 }
 

@@ -41,7 +41,7 @@ impl Problem {
 
     /// 404 for a name under which nothing is streamed.
     pub(crate) fn no_such_stream(name: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no stream named {name:?}"))
+        Self::new(StatusCode::NOT_FOUND, format!("there is no stream named {:?}", shown(name)))
             .name("NotFoundError")
             .hint("/api/streams lists the streams")
     }
@@ -51,6 +51,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("this resource takes {allowed} only"))
             .header("allow", allowed)
     }
+}
+
+/// As much of a name as a message needs.
+fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 impl IntoResponse for Problem {

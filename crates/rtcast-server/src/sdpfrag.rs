@@ -1,5 +1,10 @@
 //! `application/trickle-ice-sdpfrag`, RFC 8840 §9.
 
+/// Candidates of one fragment; a viewer has about ten.
+const MAX_CANDIDATES: usize = 128;
+/// The longest `a=mid`, which is kept with each candidate.
+const MAX_MID: usize = 256;
+
 /// What one fragment says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SdpFragment {
@@ -42,7 +47,13 @@ impl SdpFragment {
             match attribute.split_once(':') {
                 Some(("ice-ufrag", value)) => set(&mut fragment.ufrag, value, "ice-ufrag", number)?,
                 Some(("ice-pwd", value)) => set(&mut fragment.pwd, value, "ice-pwd", number)?,
+                Some(("mid", value)) if value.len() > MAX_MID => {
+                    return Err(format!("line {number} has a mid of more than {MAX_MID} bytes"));
+                }
                 Some(("mid", value)) => mid = Some(value.to_owned()),
+                Some(("candidate", _)) if fragment.candidates.len() == MAX_CANDIDATES => {
+                    return Err(format!("line {number} is one candidate more than {MAX_CANDIDATES}"));
+                }
                 Some(("candidate", _)) => {
                     fragment.candidates.push(FragmentCandidate { candidate: attribute.to_owned(), mid: mid.clone() });
                 }
@@ -136,5 +147,9 @@ mod tests {
         assert!(SdpFragment::parse("a=mid:0\r\n{\"candidate\":1}").unwrap_err().contains("line 2"));
         assert!(SdpFragment::parse("a=ice-ufrag:a\na=ice-ufrag:b").unwrap_err().contains("different"));
         assert_eq!(SdpFragment::parse("").unwrap(), SdpFragment::default());
+        let long = format!("a=mid:{}\r\n", "x".repeat(MAX_MID + 1));
+        assert!(SdpFragment::parse(&long).unwrap_err().contains("mid"));
+        let many = "a=candidate:1\r\n".repeat(MAX_CANDIDATES + 1);
+        assert!(SdpFragment::parse(&many).unwrap_err().contains("line 129"));
     }
 }

@@ -5,17 +5,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtcast::{EndpointConfig, EndpointStats, SocketCapabilities, SocketOptions, Survey};
+use rtcast::{EndpointConfig, EndpointStats, IceServer, SocketCapabilities, SocketOptions, Survey};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::accept::Acceptor;
+use crate::client::{AddressPrefix, TrustedProxies};
 use crate::error::ServerError;
 use crate::event::ServerEvent;
-use crate::listen::{BoundedListener, listen};
+use crate::files;
+use crate::links::links;
+use crate::listen::listen;
+use crate::origin::{Admission, AllowedHost, AllowedOrigin};
 use crate::router::router;
-use crate::shared::{Shared, stopped};
+use crate::shared::{Settings, Shared};
 use crate::stream::Stream;
+use crate::time::TimeLimits;
 
 /// How long each step of stopping may take; together they stay below a second.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -26,6 +32,7 @@ const HTTP_CLOSE: Duration = Duration::from_millis(100);
 pub struct Server {
     shared: Arc<Shared>,
     local_address: SocketAddr,
+    notes: Vec<String>,
     task: JoinHandle<()>,
 }
 
@@ -81,7 +88,19 @@ impl ServerStats {
 impl Server {
     /// A server to be set up.
     pub fn builder() -> ServerBuilder {
-        ServerBuilder { streams: Vec::new(), viewers: 10_000, media: EndpointConfig::default(), media_over_tcp: false }
+        ServerBuilder {
+            streams: Vec::new(),
+            viewers: 10_000,
+            media: EndpointConfig::default(),
+            media_over_tcp: false,
+            connections_each: 512,
+            pending_each: 256,
+            limits: TimeLimits::default(),
+            proxies: Vec::new(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            ice_servers: Vec::new(),
+        }
     }
 
     /// Where it listens, by TCP for HTTP and by UDP for media. The port may be a later one than asked for.
@@ -92,6 +111,12 @@ impl Server {
     /// What the kernel can do for the media sockets; [`SocketCapabilities::shortcomings`] says what is missing.
     pub fn capabilities(&self) -> SocketCapabilities {
         self.shared.endpoint.capabilities()
+    }
+
+    /// What a person should know about this machine: that so few files may be open that TCP connections are fewer than they
+    /// could be. Empty where all is well.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// How many viewers' connections stand.
@@ -155,6 +180,13 @@ pub struct ServerBuilder {
     viewers: usize,
     media: EndpointConfig,
     media_over_tcp: bool,
+    connections_each: usize,
+    pending_each: usize,
+    limits: TimeLimits,
+    proxies: Vec<AddressPrefix>,
+    hosts: Vec<AllowedHost>,
+    origins: Vec<AllowedOrigin>,
+    ice_servers: Vec<IceServer>,
 }
 
 impl ServerBuilder {
@@ -212,32 +244,90 @@ impl ServerBuilder {
         self
     }
 
+    /// How many TCP connections one client may have open, 512 by default: an IPv4 address, or a 64-bit prefix of IPv6.
+    /// Further ones are closed. All together there are 16,384, or fewer if the system lets fewer files be open.
+    #[must_use]
+    pub const fn connections_per_address(mut self, limit: usize) -> Self {
+        self.connections_each = limit;
+        self
+    }
+
+    /// How many viewers of one client may be between their offer and their connection, 256 by default. Further ones are
+    /// refused as by [`viewers`](Self::viewers). All together there are 4,096.
+    #[must_use]
+    pub const fn pending_per_address(mut self, limit: usize) -> Self {
+        self.pending_each = limit;
+        self
+    }
+
+    /// How long clients may take.
+    #[must_use]
+    pub const fn time_limits(mut self, limits: TimeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Takes a client's address from the header `X-Forwarded-For` of requests that come from here, and from nowhere else. The
+    /// connections of a proxy are bounded by those of all, its clients one by one. May be called for each proxy.
+    #[must_use]
+    pub fn trusted_proxy(mut self, proxy: AddressPrefix) -> Self {
+        self.proxies.push(proxy);
+        self
+    }
+
+    /// Answers to a further name. Without it the server answers to its addresses, to `localhost` and to the names of this
+    /// machine alone, so that no web page reaches it under a name of its own (DNS rebinding).
+    #[must_use]
+    pub fn allow_host(mut self, host: AllowedHost) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    /// Lets the pages of a further origin use the server, and show its pages in frames. Without it only pages of the same
+    /// host and port may.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: AllowedOrigin) -> Self {
+        self.origins.push(origin);
+        self
+    }
+
+    /// Tells viewers by WHEP of STUN and TURN servers that they may use (RFC 9725 §4.6), their credentials included.
+    #[must_use]
+    pub fn ice_server(mut self, server: IceServer) -> Self {
+        self.ice_servers.push(server);
+        self
+    }
+
     /// Listens and serves. If the port is taken, by TCP or UDP, the next one that is free for both is used; port 0 is any
-    /// free one.
+    /// free one. Raises the number of files that this process may have open, as far as the system lets it.
     ///
     /// # Errors
     /// Every variant of [`ServerError`].
     pub async fn bind(self, address: SocketAddr) -> Result<Server, ServerError> {
+        let links = links(&self.ice_servers)?;
+        let files = files::raise();
         let (listener, endpoint) = listen(address, &self.media).await?;
         let local_address = listener.local_addr().map_err(|error| ServerError::Bind { address, error })?;
         let media = self.media_over_tcp.then(|| endpoint.clone());
         if let Some(endpoint) = &media {
             endpoint.announce_tcp(local_address.port());
         }
-        let shared = Arc::new(Shared::new(endpoint, self.viewers));
+        let settings = Settings {
+            viewers: self.viewers,
+            connections: files.connections,
+            connections_each: self.connections_each,
+            pending_each: self.pending_each,
+            limits: self.limits,
+            proxies: TrustedProxies::new(self.proxies),
+            admission: Admission::new(self.hosts, self.origins),
+            links,
+        };
+        let shared = Arc::new(Shared::new(endpoint, settings));
         for (name, stream) in self.streams {
             shared.add_stream(&name, stream)?;
         }
-        let service = router(shared.clone()).into_make_service_with_connect_info::<crate::listen::ClientAddress>();
-        let mut stopping = shared.stopping.subscribe();
-        let task = tokio::spawn(async move {
-            let stopped = async move { stopped(&mut stopping).await };
-            if let Err(error) =
-                axum::serve(BoundedListener::new(listener, media), service).with_graceful_shutdown(stopped).await
-            {
-                tracing::error!(%error, "serving HTTP ended");
-            }
-        });
-        Ok(Server { shared, local_address, task })
+        let acceptor = Acceptor { listener, router: router(shared.clone()), shared: shared.clone(), media };
+        let task = tokio::spawn(acceptor.run());
+        Ok(Server { shared, local_address, notes: files.note.into_iter().collect(), task })
     }
 }

@@ -1,20 +1,25 @@
 //! One viewer: its peer connection from admission to farewell.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtcast::{Configuration, EventStream, IceCandidate, PeerConnection, PeerConnectionEvent, PeerConnectionState};
+use rtcast::{
+    Configuration, Direction, EventStream, IceCandidate, PeerConnection, PeerConnectionEvent, PeerConnectionState,
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
+use crate::client::Client;
 use crate::event::{LeaveReason, ServerEvent, Signalling, ViewerId};
 use crate::message::ErrorObject;
 use crate::negotiation::viewer_jsep;
-use crate::shared::Shared;
+use crate::quota::Place;
+use crate::shared::{Shared, Ticket};
 
 /// How long a viewer may take from its offer to a standing connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// What still comes within this time was on its way, and does not show that the viewer lives.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// How long the farewell to one viewer may take.
 const CLOSE_LIMIT: Duration = Duration::from_millis(400);
 
@@ -23,7 +28,20 @@ pub(crate) struct Viewer {
     pub(crate) connection: PeerConnection,
     events: EventStream,
     membership: Membership,
+    /// For the connection to be made.
     deadline: Option<Instant>,
+    life: Life,
+}
+
+/// Whether a viewer whose connection stands has shown that it is there.
+#[derive(Debug, Clone, Copy)]
+enum Life {
+    /// There is no connection yet, or it has shown it.
+    Settled,
+    /// The connection has just been made.
+    Begun { until: Instant },
+    /// By then something must have come beyond so many datagrams.
+    Awaited { until: Instant, heard: u64 },
 }
 
 /// What concerns the signalling of a viewer.
@@ -33,21 +51,23 @@ pub(crate) enum Happening {
     Candidate(Option<IceCandidate>),
     /// The connection is over.
     Ended(LeaveReason),
+    /// The connection stands, but the server has no place for its viewer any more.
+    Refused(ErrorObject),
 }
 
 impl Viewer {
-    /// Admits a viewer to a stream: a new peer connection with the stream's tracks.
+    /// Admits a viewer to a stream: a new peer connection that sends the stream's tracks and receives nothing.
     pub(crate) async fn admit(
         shared: &Arc<Shared>,
         name: &str,
         signalling: Signalling,
-        address: SocketAddr,
+        client: Client,
+        ticket: Ticket,
     ) -> Result<Self, ErrorObject> {
         let Some((name, stream)) = shared.stream(name) else {
             let message = format!("there is no stream named {name:?}");
             return Err(ErrorObject::new("NotFoundError", message, "/api/streams lists the streams"));
         };
-        let place = shared.place()?;
         let mut configuration = Configuration::on(&shared.endpoint);
         configuration.jsep = Some(viewer_jsep());
         let connection = PeerConnection::new(configuration).await?;
@@ -55,26 +75,41 @@ impl Viewer {
         for track in &stream.tracks {
             connection.add_track(track.clone()).await?;
         }
+        for transceiver in connection.transceivers() {
+            transceiver.set_direction(Direction::Sendonly).await?;
+        }
         let membership = Membership {
             shared: shared.clone(),
             id: shared.next_viewer(),
             stream: name,
             signalling,
-            address,
+            client,
             joined: None,
             reason: LeaveReason::Failed,
-            place: Some(place),
+            pending: Some(ticket.pending),
+            place: None,
+            presence: Some(ticket.presence),
         };
-        Ok(Self { connection, events, membership, deadline: Some(Instant::now() + CONNECT_LIMIT) })
+        let deadline = Some(Instant::now() + CONNECT_LIMIT);
+        Ok(Self { connection, events, membership, deadline, life: Life::Settled })
     }
 
     /// Waits for what concerns the signalling. Safe to cancel. Must not be called again after [`Happening::Ended`].
     pub(crate) async fn next(&mut self) -> Happening {
         loop {
-            let event = match self.deadline {
+            let life = match self.life {
+                Life::Begun { until } | Life::Awaited { until, .. } => Some(until),
+                Life::Settled => None,
+            };
+            let event = match self.deadline.or(life) {
                 Some(deadline) => tokio::select! {
                     event = self.events.recv() => event,
-                    () = tokio::time::sleep_until(deadline) => return Happening::Ended(LeaveReason::Failed),
+                    () = tokio::time::sleep_until(deadline) => {
+                        if self.deadline.is_some() || self.is_silent().await {
+                            return Happening::Ended(LeaveReason::Failed);
+                        }
+                        continue;
+                    }
                 },
                 None => self.events.recv().await,
             };
@@ -83,7 +118,11 @@ impl Viewer {
                 Some(PeerConnectionEvent::ConnectionStateChange(state)) => match state {
                     PeerConnectionState::Connected => {
                         self.deadline = None;
-                        self.membership.join();
+                        match self.membership.join() {
+                            Ok(true) => self.life = Life::Begun { until: Instant::now() + ON_THE_WAY },
+                            Ok(false) => {}
+                            Err(error) => return Happening::Refused(error),
+                        }
                     }
                     PeerConnectionState::Failed => {
                         if let Some(reason) = self.failure() {
@@ -105,14 +144,30 @@ impl Viewer {
         self.connection.dtls_transport().and_then(|transport| transport.error())
     }
 
-    /// Says goodbye over the connection and takes the viewer off the list. Returns its place, which is free once that is
-    /// dropped.
+    /// Goes on with the question whether the viewer lives. Whether it does not: nothing at all has come since its connection
+    /// was made.
+    async fn is_silent(&mut self) -> bool {
+        // Of a connection that is closed, which its events tell, nothing comes.
+        let heard = self.connection.stats().await.map_or(0, |stats| stats.datagrams_received);
+        self.life = match self.life {
+            Life::Begun { until } => Life::Awaited {
+                until: until + self.membership.shared.limits.first_word.saturating_sub(ON_THE_WAY),
+                heard,
+            },
+            Life::Awaited { heard: before, .. } if before == heard => return true,
+            Life::Awaited { .. } | Life::Settled => Life::Settled,
+        };
+        false
+    }
+
+    /// Says goodbye over the connection and takes the viewer off the list. A server that stops waits until what this
+    /// returns is dropped.
     pub(crate) async fn leave(mut self, reason: LeaveReason) -> Option<OwnedSemaphorePermit> {
         self.membership.reason = reason;
         if timeout(CLOSE_LIMIT, self.connection.close()).await.is_err() {
             tracing::warn!(viewer = self.membership.id.0, "the farewell took too long");
         }
-        self.membership.place.take()
+        self.membership.presence.take()
     }
 }
 
@@ -122,25 +177,33 @@ struct Membership {
     id: ViewerId,
     stream: Arc<str>,
     signalling: Signalling,
-    address: SocketAddr,
+    client: Client,
     joined: Option<Instant>,
     reason: LeaveReason,
+    /// Until the connection stands.
+    pending: Option<Place>,
+    /// From then on.
     place: Option<OwnedSemaphorePermit>,
+    presence: Option<OwnedSemaphorePermit>,
 }
 
 impl Membership {
-    fn join(&mut self) {
+    /// Puts the viewer on the list. Returns whether it was not there before.
+    fn join(&mut self) -> Result<bool, ErrorObject> {
         if self.joined.is_some() {
-            return;
+            return Ok(false);
         }
+        self.place = Some(self.shared.place()?);
+        self.pending = None;
         self.joined = Some(Instant::now());
-        self.shared.join(self.id, self.stream.clone());
+        self.shared.join(self.id, self.stream.clone(), self.client.key());
         self.shared.tell(ServerEvent::ViewerJoined {
             viewer: self.id,
             stream: self.stream.clone(),
             signalling: self.signalling,
-            address: self.address,
+            address: self.client.address,
         });
+        Ok(true)
     }
 }
 

@@ -1,29 +1,35 @@
 //! Signalling over the WebSocket `/{name}/ws`.
 
-use std::net::SocketAddr;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use rtcast::{IceCandidate, PeerConnection};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use crate::client::Client;
 use crate::event::{LeaveReason, Signalling};
-use crate::listen::ClientAddress;
 use crate::message::{ErrorObject, Incoming, Outgoing};
 use crate::negotiation::{accept, add_candidate, answer, offer};
 use crate::problem::Problem;
+use crate::router::ForwardedPlace;
 use crate::shared::{Shared, stopped};
 use crate::viewer::{Happening, Viewer};
 
 /// The longest message that is read; a browser's offer has about 10 kB.
 const MESSAGE_LIMIT: usize = 64 * 1024;
 /// The longest message that is received in order to be refused in words; a longer one ends the WebSocket.
-const RECEIVE_LIMIT: usize = 1024 * 1024;
+const RECEIVE_LIMIT: usize = 128 * 1024;
+/// What is taken from the kernel at a time, which each WebSocket has memory for.
+const READ_BUFFER: usize = 8 * 1024;
+/// Candidates that may come before the offer that they belong to.
+const EARLY_CANDIDATES: usize = 50;
 /// How often the viewer is pinged, and after what silence it is given up.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
@@ -38,7 +44,8 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(250);
 pub(crate) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
-    ConnectInfo(ClientAddress(address)): ConnectInfo<ClientAddress>,
+    Extension(client): Extension<Client>,
+    Extension(place): Extension<ForwardedPlace>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -51,19 +58,24 @@ pub(crate) async fn upgrade(
         }
     };
     // A browser hides the response to a refused upgrade from its page, so an unknown stream is told of inside.
-    upgrade
-        .max_message_size(RECEIVE_LIMIT)
-        .max_frame_size(RECEIVE_LIMIT)
-        .on_upgrade(move |socket| Conversation { shared, name, address, socket, viewer: None, mistakes: 0 }.run())
+    upgrade.read_buffer_size(READ_BUFFER).max_message_size(RECEIVE_LIMIT).max_frame_size(RECEIVE_LIMIT).on_upgrade(
+        move |socket| async move {
+            let early = Vec::new();
+            Conversation { shared, name, client, socket, viewer: None, early, mistakes: 0 }.run().await;
+            drop(place);
+        },
+    )
 }
 
 /// One WebSocket and the viewer at its other end.
 struct Conversation {
     shared: Arc<Shared>,
     name: String,
-    address: SocketAddr,
+    client: Client,
     socket: WebSocket,
     viewer: Option<Viewer>,
+    /// Candidates that came before the offer, at most [`EARLY_CANDIDATES`].
+    early: Vec<IceCandidate>,
     mistakes: u32,
 }
 
@@ -114,6 +126,7 @@ impl Conversation {
         let mut ping = interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
+        let useless = heard + self.shared.limits.viewer;
         loop {
             let step = tokio::select! {
                 message = self.socket.recv() => {
@@ -136,6 +149,9 @@ impl Conversation {
                     } else {
                         self.deliver(Message::Ping(Default::default())).await
                     }
+                }
+                () = sleep_until(useless), if self.viewer.is_none() => {
+                    Err(End::new(LeaveReason::Failed, close_code::AWAY, "no offer for too long"))
                 }
                 () = stopped(&mut stopping) => {
                     let _ = timeout(Duration::from_millis(100), self.send(Outgoing::Bye)).await;
@@ -179,17 +195,18 @@ impl Conversation {
                 let sdp = match &self.viewer {
                     Some(viewer) => {
                         let connection = viewer.connection.clone();
-                        answer(&connection, &sdp).await?
+                        answer(&self.shared, &connection, sdp).await?
                     }
                     // A viewer whose first offer is refused is none, and may try again.
                     None => {
                         let viewer = self.admit().await?;
                         let connection = viewer.connection.clone();
-                        let sdp = answer(&connection, &sdp).await?;
+                        let sdp = answer(&self.shared, &connection, sdp).await?;
                         self.viewer = Some(viewer);
                         sdp
                     }
                 };
+                self.take_early_candidates().await;
                 self.send(Outgoing::Answer { sdp }).await?;
             }
             Incoming::Request => {
@@ -199,7 +216,10 @@ impl Conversation {
                 let sdp = offer(&self.connection("request")?).await?;
                 self.send(Outgoing::Offer { sdp }).await?;
             }
-            Incoming::Answer { sdp } => accept(&self.connection("answer")?, &sdp).await?,
+            Incoming::Answer { sdp } => {
+                accept(&self.shared, &self.connection("answer")?, sdp).await?;
+                self.take_early_candidates().await;
+            }
             Incoming::Candidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } => {
                 let candidate = IceCandidate {
                     candidate: candidate.unwrap_or_default(),
@@ -207,18 +227,43 @@ impl Conversation {
                     sdp_m_line_index,
                     username_fragment,
                 };
-                add_candidate(&self.connection("candidate")?, candidate).await?;
+                match &self.viewer {
+                    Some(viewer) if viewer.connection.remote_description().is_some() => {
+                        add_candidate(&viewer.connection.clone(), candidate).await?;
+                    }
+                    // Some clients tell candidates as they find them, and the offer when it is made.
+                    _ if self.early.len() < EARLY_CANDIDATES => self.early.push(candidate),
+                    _ => {
+                        let message = format!("there are {EARLY_CANDIDATES} candidates, but no description yet");
+                        let hint = r#"send {"type":"offer","sdp":…} first"#;
+                        return Err(ErrorObject::new("InvalidStateError", message, hint).into());
+                    }
+                }
             }
             Incoming::Bye => return Err(Failure::End(End::new(LeaveReason::Bye, close_code::NORMAL, "bye"))),
             Incoming::Error { error } => {
-                tracing::info!(name = error.name, message = error.message, "a viewer reports an error");
+                let short = |text: &str| text.chars().take(200).collect::<String>();
+                let (name, message) = (short(&error.name), short(&error.message));
+                tracing::info!(name, message, "a viewer reports an error");
             }
         }
         Ok(())
     }
 
     async fn admit(&mut self) -> Result<Viewer, ErrorObject> {
-        Viewer::admit(&self.shared, &self.name, Signalling::WebSocket, self.address).await
+        let ticket = self.shared.admit(self.client)?;
+        Viewer::admit(&self.shared, &self.name, Signalling::WebSocket, self.client, ticket).await
+    }
+
+    /// Takes the candidates that came before their description. One that does not fit it is of no use, but no mistake: it
+    /// may belong to a description that was refused.
+    async fn take_early_candidates(&mut self) {
+        let Some(connection) = self.viewer.as_ref().map(|viewer| viewer.connection.clone()) else { return };
+        for candidate in take(&mut self.early) {
+            if let Err(error) = add_candidate(&connection, candidate).await {
+                tracing::debug!(name = error.name, message = error.message, "an early candidate was left out");
+            }
+        }
     }
 
     fn connection(&self, message: &str) -> Result<PeerConnection, ErrorObject> {
@@ -238,6 +283,11 @@ impl Conversation {
                     None => Outgoing::Candidate { candidate: String::new(), sdp_mid: None, sdp_m_line_index: None },
                 };
                 self.send(message).await
+            }
+            Happening::Refused(error) => {
+                self.send(Outgoing::Error(error)).await?;
+                self.send(Outgoing::Bye).await?;
+                Err(End::new(LeaveReason::Failed, close_code::AGAIN, "full"))
             }
             Happening::Ended(reason) => {
                 if reason == LeaveReason::Failed {

@@ -2,21 +2,23 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    IF_MATCH, LOCATION,
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE,
+    ETAG, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION,
 };
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rtcast::{IceCandidate, PeerConnection};
 use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
 
+use crate::client::Client;
 use crate::event::{LeaveReason, Signalling};
-use crate::listen::ClientAddress;
 use crate::message::ErrorObject;
 use crate::negotiation::{add_candidate, answer};
 use crate::problem::Problem;
@@ -28,8 +30,10 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// The longest body that is read.
 const BODY_LIMIT: usize = 64 * 1024;
-const ENDPOINT_METHODS: &str = "OPTIONS, POST";
-const SESSION_METHODS: &str = "DELETE, OPTIONS, PATCH";
+const ENDPOINT_METHODS: &str = "GET, HEAD, OPTIONS, POST";
+const SESSION_METHODS: &str = "DELETE, GET, HEAD, OPTIONS, PATCH";
+/// Private Network Access: a page of the wider network may ask, if its origin may.
+const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
@@ -52,15 +56,17 @@ struct IceSession {
 pub(crate) async fn endpoint(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
-    ConnectInfo(address): ConnectInfo<ClientAddress>,
+    Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
-    let response = match *request.method() {
-        Method::OPTIONS => preflight(ENDPOINT_METHODS, &ACCEPT_POST, SDP),
-        Method::POST => subscribe(&shared, &name, address, request).await.unwrap_or_else(IntoResponse::into_response),
+    match *request.method() {
+        Method::OPTIONS => with_links(preflight(ENDPOINT_METHODS, &ACCEPT_POST, SDP), &shared),
+        Method::POST => subscribe(&shared, &name, client, request).await.unwrap_or_else(IntoResponse::into_response),
+        // RFC 9725 §4.1: reserved for later use, and answered with success.
+        Method::GET | Method::HEAD if shared.stream(&name).is_some() => described(ENDPOINT_METHODS, &ACCEPT_POST, SDP),
+        Method::GET | Method::HEAD => Problem::no_such_stream(&name).into_response(),
         _ => Problem::method_not_allowed(ENDPOINT_METHODS).hint("POST an offer as application/sdp").into_response(),
-    };
-    cross_origin(response)
+    }
 }
 
 /// `/{name}/whep/{session}`.
@@ -70,41 +76,46 @@ pub(crate) async fn session(
     request: Request,
 ) -> Response {
     let session = shared.session(&token).filter(|session| session.stream == name);
-    let response = match (request.method(), session) {
+    match (request.method(), session) {
         (&Method::OPTIONS, _) => preflight(SESSION_METHODS, &ACCEPT_PATCH, FRAGMENT),
-        (_, None) => Problem::new(StatusCode::NOT_FOUND, "there is no such session, or it has ended")
-            .name("NotFoundError")
-            .hint("POST a new offer")
-            .into_response(),
         (&Method::DELETE, Some(session)) => {
             shared.remove_session(&token);
             session.stop.notify_one();
             StatusCode::OK.into_response()
         }
-        (&Method::PATCH, Some(session)) => trickle(&session, request).await.unwrap_or_else(IntoResponse::into_response),
+        // Its connection has ended before: what the viewer wants is so.
+        (&Method::DELETE, None) if shared.forget_session(&token) => StatusCode::OK.into_response(),
+        (_, None) => Problem::new(StatusCode::NOT_FOUND, "there is no such session, or it has ended")
+            .name("NotFoundError")
+            .hint("POST a new offer")
+            .into_response(),
+        (&Method::GET | &Method::HEAD, Some(session)) => {
+            let mut response = described(SESSION_METHODS, &ACCEPT_PATCH, FRAGMENT);
+            response.headers_mut().insert(ETAG, header(&session.ice.lock().await.entity_tag));
+            response
+        }
+        (&Method::PATCH, Some(session)) => {
+            trickle(&shared, &session, request).await.unwrap_or_else(IntoResponse::into_response)
+        }
         _ => Problem::method_not_allowed(SESSION_METHODS).into_response(),
-    };
-    cross_origin(response)
+    }
 }
 
 /// POST: an offer in, an answer out.
-async fn subscribe(
-    shared: &Arc<Shared>,
-    name: &str,
-    address: ClientAddress,
-    request: Request,
-) -> Result<Response, Problem> {
+async fn subscribe(shared: &Arc<Shared>, name: &str, client: Client, request: Request) -> Result<Response, Problem> {
     if shared.stream(name).is_none() {
         return Err(Problem::no_such_stream(name));
     }
     content_type(request.headers(), SDP)?;
     accepts(request.headers(), SDP)?;
-    let offer = text(request.into_body()).await?;
-    let viewer = Viewer::admit(shared, name, Signalling::Whep, address.0)
-        .await
-        .map_err(|error| problem(error, StatusCode::BAD_REQUEST))?;
+    let refuse = |error: ErrorObject| problem(error, StatusCode::BAD_REQUEST);
+    // Before the body, so that those that are being read are bounded as well.
+    let ticket = shared.admit(client).map_err(refuse)?;
+    let within = request.uri().path().ends_with('/');
+    let offer = text(request.into_body(), shared.limits.body).await?;
+    let viewer = Viewer::admit(shared, name, Signalling::Whep, client, ticket).await.map_err(refuse)?;
     let connection = viewer.connection.clone();
-    let answer = answer(&connection, &offer).await.map_err(|error| problem(error, StatusCode::BAD_REQUEST))?;
+    let answer = answer(shared, &connection, offer.as_str()).await.map_err(refuse)?;
 
     let token = random_token();
     let tag = entity_tag();
@@ -114,7 +125,8 @@ async fn subscribe(
         pwd: attribute(&offer, "ice-pwd"),
     };
     let session = Arc::new(Session { stream: name.to_owned(), ice: Mutex::new(ice), connection, stop: Notify::new() });
-    let location = header(&format!("/{name}/whep/{token}"));
+    // Relative to the endpoint (RFC 9110 §10.2.2): a proxy may have put the server below a path of its own.
+    let location = header(&if within { token.clone() } else { format!("whep/{token}") });
     let entity_tag = header(&tag);
     shared.insert_session(token.clone(), session.clone());
     tokio::spawn(attend(shared.clone(), token, session, viewer));
@@ -124,7 +136,7 @@ async fn subscribe(
         (CONTENT_TYPE, HeaderValue::from_static(SDP)),
         (ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT)),
     ];
-    Ok((StatusCode::CREATED, headers, answer).into_response())
+    Ok(with_links((StatusCode::CREATED, headers, answer).into_response(), shared))
 }
 
 /// Stays with a viewer until it leaves.
@@ -133,44 +145,70 @@ async fn attend(shared: Arc<Shared>, token: String, session: Arc<Session>, mut v
     let reason = loop {
         tokio::select! {
             // The answer has all our candidates: WHEP has no way to send later ones.
-            happening = viewer.next() => if let Happening::Ended(reason) = happening { break reason },
+            happening = viewer.next() => match happening {
+                Happening::Candidate(_) => {}
+                Happening::Ended(reason) => break reason,
+                Happening::Refused(_) => break LeaveReason::Failed,
+            },
             () = session.stop.notified() => break LeaveReason::Bye,
             () = stopped(&mut stopping) => break LeaveReason::Shutdown,
         }
     };
-    shared.remove_session(&token);
+    shared.session_ended(&token);
     viewer.leave(reason).await;
 }
 
+/// What a PATCH says that it belongs to.
+enum Precondition {
+    /// Nothing.
+    None,
+    /// Whatever the session is.
+    Any,
+    /// These entity tags.
+    Tags(String),
+}
+
+impl Precondition {
+    fn of(headers: &HeaderMap) -> Self {
+        let Some(tags) = headers.get(IF_MATCH) else { return Self::None };
+        match tags.to_str().unwrap_or("").trim() {
+            // RFC 9110 §13.1.1 has no quotes around it, but some clients do.
+            "*" | "\"*\"" => Self::Any,
+            tags => Self::Tags(tags.to_owned()),
+        }
+    }
+
+    fn fails(&self, entity_tag: &str) -> bool {
+        matches!(self, Self::Tags(tags) if !tags.split(',').any(|tag| tag.trim() == entity_tag))
+    }
+}
+
 /// PATCH: more of the viewer's candidates, or an ICE restart.
-async fn trickle(session: &Session, request: Request) -> Result<Response, Problem> {
+async fn trickle(shared: &Shared, session: &Session, request: Request) -> Result<Response, Problem> {
     content_type(request.headers(), FRAGMENT)?;
-    // RFC 9725 §4.3.1: a PATCH for trickle ICE names the ICE session that it belongs to.
-    let Some(tags) = request.headers().get(IF_MATCH) else {
-        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "the request has no If-Match header")
-            .hint("send the ETag of the 201 response in If-Match"));
-    };
-    let tags = tags.to_str().unwrap_or("").trim().to_owned();
+    let precondition = Precondition::of(request.headers());
+    let body = text(request.into_body(), shared.limits.body).await?;
     // One request at a time: a restart changes what the next one belongs to.
     let mut ice = session.ice.lock().await;
-    // RFC 9725 §4.3.3: "*" asks for an ICE restart, whatever the session.
-    if tags != "*" && !tags.split(',').any(|tag| tag.trim() == ice.entity_tag) {
+    if precondition.fails(&ice.entity_tag) {
         return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "the session has another entity tag")
-            .hint("send the ETag of the 201 response in If-Match"));
+            .hint("send the ETag of the last 201 or 200 response in If-Match"));
     }
-    let body = text(request.into_body()).await?;
     let fragment = SdpFragment::parse(&body).map_err(|reason| Problem::new(StatusCode::BAD_REQUEST, reason))?;
     let (Some(ufrag), Some(pwd)) = (&fragment.ufrag, &fragment.pwd) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the fragment has no a=ice-ufrag or no a=ice-pwd")
             .hint("begin it with both, as in your offer"));
     };
+    // RFC 9725 §4.3.3: new credentials are a restart, which "*" asks for; the session's own tag names it no less.
     if (ufrag, pwd) != (&ice.ufrag, &ice.pwd) {
-        if tags != "*" {
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the credentials are not those of the session")
-                .hint("send If-Match: * to restart ICE with new credentials"));
+        if matches!(precondition, Precondition::None) {
+            // RFC 9725 §4.3.1: it may as well belong to a session of ICE that is no more.
+            return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "the request has no If-Match header")
+                .hint("send the ETag of the last 201 or 200 response in If-Match, or * to restart ICE"));
         }
-        return restart(session, &mut ice, &fragment).await;
+        return restart(shared, session, &mut ice, &fragment).await;
     }
+    // Candidates with the credentials of the moment belong to nothing else: they need no If-Match.
     for candidate in fragment.candidates {
         // Without a=mid the candidate belongs to the first m-line, as all do: media is bundled.
         let sdp_m_line_index = if candidate.mid.is_none() { Some(0) } else { None };
@@ -195,14 +233,19 @@ async fn trickle(session: &Session, request: Request) -> Result<Response, Proble
 }
 
 /// RFC 9725 §4.3.3: takes the viewer's new credentials and answers with ours, as if the viewer had offered again.
-async fn restart(session: &Session, ice: &mut IceSession, fragment: &SdpFragment) -> Result<Response, Problem> {
+async fn restart(
+    shared: &Shared,
+    session: &Session,
+    ice: &mut IceSession,
+    fragment: &SdpFragment,
+) -> Result<Response, Problem> {
     let refuse = |error: ErrorObject| problem(error, StatusCode::BAD_REQUEST);
     let (ufrag, pwd) = (fragment.ufrag.clone().unwrap_or_default(), fragment.pwd.clone().unwrap_or_default());
     let Some(description) = session.connection.remote_description() else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "the session has ended").hint("POST a new offer"));
     };
     let offer = fragment.offer(description.sdp(), &ufrag, &pwd);
-    let answer = answer(&session.connection, &offer).await.map_err(refuse)?;
+    let answer = answer(shared, &session.connection, offer).await.map_err(refuse)?;
     *ice = IceSession { entity_tag: entity_tag(), ufrag, pwd };
     let headers = [(ETAG, header(&ice.entity_tag)), (CONTENT_TYPE, HeaderValue::from_static(FRAGMENT))];
     Ok((StatusCode::OK, headers, SdpFragment::of(&answer)).into_response())
@@ -216,18 +259,22 @@ fn preflight(methods: &'static str, accept: &HeaderName, kind: &'static str) -> 
         (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods)),
         (ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type, if-match")),
         (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400")),
+        (ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true")),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// Lets pages of other origins use the response.
-fn cross_origin(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("accept-patch, etag, link, location, retry-after"),
-    );
+/// What a resource takes, for whoever looks at it.
+fn described(methods: &'static str, accept: &HeaderName, kind: &'static str) -> Response {
+    let headers = [(ALLOW, HeaderValue::from_static(methods)), (accept.clone(), HeaderValue::from_static(kind))];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// RFC 9725 §4.6: the STUN and TURN servers that the viewer may use.
+fn with_links(mut response: Response, shared: &Shared) -> Response {
+    for link in &shared.links {
+        response.headers_mut().append(LINK, link.clone());
+    }
     response
 }
 
@@ -236,8 +283,11 @@ fn content_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Probl
     if given.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(expected) {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body's type is {given:?}, not {expected}"))
-        .hint(format!("send Content-Type: {expected}")))
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("the body's type is {:?}, not {expected}", given.chars().take(100).collect::<String>()),
+    )
+    .hint(format!("send Content-Type: {expected}")))
 }
 
 /// Whether the client takes what we send; RFC 9110 §12.5.1. A client that says nothing takes anything.
@@ -258,8 +308,15 @@ fn accepts(headers: &HeaderMap, kind: &'static str) -> Result<(), Problem> {
         .hint(format!("send Accept: {kind}, or no Accept at all")))
 }
 
-async fn text(body: Body) -> Result<String, Problem> {
-    let Ok(bytes) = to_bytes(body, BODY_LIMIT).await else {
+async fn text(body: Body, limit: Duration) -> Result<String, Problem> {
+    let Ok(read) = timeout(limit, to_bytes(body, BODY_LIMIT)).await else {
+        return Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not come within {} s", limit.as_secs_f64()),
+        )
+        .header("connection", "close"));
+    };
+    let Ok(bytes) = read else {
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is longer than {BODY_LIMIT} bytes, or ended early"),

@@ -39,7 +39,7 @@ async fn streams_come_and_go() {
     assert_eq!(streams.as_array().unwrap().len(), 1);
     assert_eq!(streams[0]["name"], "film");
     assert_eq!(streams[0]["title"], "A film");
-    assert_eq!(streams[0]["whep"], "/film/whep");
+    assert_eq!(streams[0]["whep"], "../film/whep", "relative to the list");
     assert_eq!(streams[0]["tracks"], serde_json::json!(["video"]));
     fixture.server.add_stream("second", Stream::new()).unwrap();
     assert_eq!(list().await.as_array().unwrap().len(), 2);

@@ -158,6 +158,48 @@ async fn candidates_may_follow_the_offer() {
 }
 
 #[tokio::test]
+async fn candidates_may_come_before_the_offer() {
+    let fixture = Fixture::start().await;
+    let viewer = viewer().await;
+    let received = frames(&viewer);
+    let complete = offer(&viewer).await;
+    let is_candidate = |line: &&str| line.starts_with("a=candidate:");
+    let candidates: Vec<_> = complete.lines().filter(is_candidate).map(|line| line.replacen("a=", "", 1)).collect();
+    assert!(!candidates.is_empty());
+    let bare: String = complete
+        .lines()
+        .filter(|line| !is_candidate(line) && !line.starts_with("a=end-of-candidates"))
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    let mut client = Client::connect(&fixture, "film").await;
+    let tell =
+        |candidate: &str| json!({"type": "candidate", "candidate": candidate, "sdpMid": null, "sdpMLineIndex": 0});
+    for candidate in candidates.iter().map(String::as_str).cycle().take(49).chain(["candidate:nonsense"]) {
+        client.send(&tell(candidate)).await;
+    }
+    client.send(&tell(&candidates[0])).await;
+    let error = client.error().await;
+    assert_eq!(error["name"], "InvalidStateError", "fifty are kept: {error}");
+    client.send(&json!({"type": "offer", "sdp": bare})).await;
+    let answer = client.recv_for(&viewer).await;
+    assert_eq!(answer["type"], "answer", "{answer}");
+    let answer = SessionDescription::new(SdpType::Answer, answer["sdp"].as_str().unwrap()).unwrap();
+    viewer.set_remote_description(answer).await.unwrap();
+    assert_eq!(received.await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn an_offer_without_anything_to_receive_is_refused_in_words() {
+    let fixture = Fixture::start().await;
+    let mut client = Client::connect(&fixture, "film").await;
+    let sdp = offer(&viewer().await).await;
+    client.send(&json!({"type": "offer", "sdp": sdp.replace("a=recvonly", "a=sendonly")})).await;
+    let error = client.error().await;
+    assert_eq!(error["name"], "NotSupportedError", "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("recvonly"), "{error}");
+}
+
+#[tokio::test]
 async fn mistakes_are_named_and_the_connection_is_kept() {
     let fixture = Fixture::start().await;
     let mut client = Client::connect(&fixture, "film").await;
@@ -173,7 +215,7 @@ async fn mistakes_are_named_and_the_connection_is_kept() {
     assert!(client.error().await["message"].as_str().unwrap().contains("limit"));
     client.send(&json!({"type": "ofer"})).await;
     assert!(client.error().await["hint"].as_str().unwrap().contains("offer"));
-    for message in [json!({"type": "answer", "sdp": "v=0"}), json!({"type": "candidate", "candidate": "candidate:x"})] {
+    for message in [json!({"type": "answer", "sdp": "v=0"})] {
         client.send(&message).await;
         let error = client.error().await;
         assert_eq!(error["name"], "InvalidStateError", "{error}");

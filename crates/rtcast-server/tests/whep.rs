@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use rtcast::{PeerConnectionState, SdpType, SessionDescription};
-use rtcast_server::{LeaveReason, ServerEvent, Signalling};
+use rtcast_server::{LeaveReason, ServerEvent, Signalling, TimeLimits};
 use support::{Fixture, Reply, frames, offer, request, viewer};
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
@@ -22,11 +24,12 @@ async fn a_viewer_comes_watches_and_leaves() {
     assert_eq!(reply.status, 201, "{}", reply.body);
     assert_eq!(reply.header("content-type"), Some("application/sdp"));
     assert_eq!(reply.header("accept-patch"), Some("application/trickle-ice-sdpfrag"));
-    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
-    assert!(reply.header("access-control-expose-headers").unwrap().contains("location"));
+    assert_eq!(reply.header("access-control-allow-origin"), None, "no page has asked");
+    assert_eq!(reply.header("link"), None, "there are no servers to tell of");
+    assert!(reply.body.contains("a=sendonly"));
     let tag = reply.header("etag").unwrap();
     assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "a strong entity tag: {tag}");
-    let location = reply.header("location").unwrap().to_owned();
+    let location = reply.location("/film/whep");
     assert!(location.starts_with("/film/whep/") && location.len() >= "/film/whep/".len() + 32, "{location}");
 
     let answer = SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap();
@@ -59,7 +62,7 @@ async fn a_viewer_that_closes_its_connection_is_gone() {
     let viewer = viewer().await;
     let received = frames(&viewer);
     let reply = post(&fixture, &offer(&viewer).await).await;
-    let location = reply.header("location").unwrap().to_owned();
+    let location = reply.location("/film/whep");
     viewer
         .set_remote_description(SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap())
         .await
@@ -70,7 +73,10 @@ async fn a_viewer_that_closes_its_connection_is_gone() {
     assert_eq!(viewer.connection_state(), PeerConnectionState::Closed);
     let ServerEvent::ViewerLeft { reason, .. } = fixture.event().await else { panic!() };
     assert_eq!(reason, LeaveReason::Bye);
-    assert_eq!(request(fixture.address(), "DELETE", &location, &[], "").await.status, 404);
+    assert_eq!(request(fixture.address(), "PATCH", &location, &[FRAGMENT], "").await.status, 404);
+    let status = async || request(fixture.address(), "DELETE", &location, &[], "").await.status;
+    assert_eq!(status().await, 200, "what the viewer wants is so already");
+    assert_eq!(status().await, 404);
 }
 
 #[tokio::test]
@@ -81,7 +87,6 @@ async fn what_is_wrong_is_told_in_problem_documents() {
 
     let reply = request(address, "POST", "/nothing/whep", &[SDP], &good).await;
     assert_eq!(reply.status, 404);
-    assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "pages of other origins read errors, too");
     assert!(reply.problem()["detail"].as_str().unwrap().contains("nothing"));
 
     for kind in [&[][..], &[("content-type", "text/plain")], &[("content-type", "application/sdpx")]] {
@@ -110,9 +115,9 @@ async fn what_is_wrong_is_told_in_problem_documents() {
     assert_eq!(reply.status, 413);
     reply.problem();
 
-    for method in ["GET", "PUT", "DELETE", "PATCH"] {
+    for method in ["PUT", "DELETE", "PATCH"] {
         let reply = request(address, method, "/film/whep", &[], "").await;
-        assert_eq!((reply.status, reply.header("allow")), (405, Some("OPTIONS, POST")), "{method}");
+        assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD, OPTIONS, POST")), "{method}");
         reply.problem();
     }
     for method in ["PATCH", "DELETE", "GET"] {
@@ -154,7 +159,7 @@ async fn candidates_trickle_in_by_patch() {
 
     let reply = post(&fixture, &bare).await;
     assert_eq!(reply.status, 201, "{}", reply.body);
-    let location = reply.header("location").unwrap().to_owned();
+    let location = reply.location("/film/whep");
     let tag = reply.header("etag").unwrap().to_owned();
     let tag = ("if-match", tag.as_str());
     viewer
@@ -167,9 +172,6 @@ async fn candidates_trickle_in_by_patch() {
     };
     let reply = patch(&[tag], &fragment).await;
     assert_eq!(reply.status, 415);
-    reply.problem();
-    let reply = patch(&[FRAGMENT], &fragment).await;
-    assert_eq!(reply.status, 428);
     reply.problem();
     let reply = patch(&[FRAGMENT, ("if-match", "\"another\"")], &fragment).await;
     assert_eq!(reply.status, 412);
@@ -185,22 +187,37 @@ async fn candidates_trickle_in_by_patch() {
     assert_eq!(reply.status, 400, "{}", reply.body);
     reply.problem();
     let restart = fragment.replace(&ufrag, "a=ice-ufrag:other").replace(&pwd, "a=ice-pwd:abcdefghijklmnopqrstuvwx");
-    let reply = patch(&[FRAGMENT, tag], &restart).await;
-    assert_eq!(reply.status, 422, "other credentials are a restart, which names no session");
+    let reply = patch(&[FRAGMENT], &restart).await;
+    assert_eq!(reply.status, 428, "other credentials may belong to anything");
     assert!(reply.problem()["hint"].as_str().unwrap().contains("restart"));
 
-    let reply = patch(&[FRAGMENT, tag], &fragment).await;
-    assert_eq!((reply.status, reply.body.as_str()), (204, ""));
+    for headers in
+        [&[FRAGMENT, tag][..], &[FRAGMENT], &[FRAGMENT, ("if-match", "*")], &[FRAGMENT, ("if-match", "\"*\"")]]
+    {
+        let reply = patch(headers, &fragment).await;
+        assert_eq!((reply.status, reply.body.as_str()), (204, ""), "{headers:?}");
+    }
     assert_eq!(received.await.unwrap().len(), 5, "after all that the connection stands");
 }
 
 #[tokio::test]
 async fn a_viewer_restarts_ice_by_patch() {
+    restarts("*").await;
+}
+
+#[tokio::test]
+async fn a_restart_may_come_with_quotes_or_under_the_session_s_own_tag() {
+    restarts("\"*\"").await;
+    restarts("own").await;
+}
+
+/// Restarts ICE with an If-Match; `own` stands for the session's entity tag.
+async fn restarts(precondition: &str) {
     let fixture = Fixture::start().await;
     let viewer = viewer().await;
     let received = frames(&viewer);
     let reply = post(&fixture, &offer(&viewer).await).await;
-    let location = reply.header("location").unwrap().to_owned();
+    let location = reply.location("/film/whep");
     let tag = reply.header("etag").unwrap().to_owned();
     let answer = SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap();
     viewer.set_remote_description(answer).await.unwrap();
@@ -214,7 +231,9 @@ async fn a_viewer_restarts_ice_by_patch() {
     let kept = ["a=ice-ufrag:", "a=ice-pwd:", "m=", "a=mid:", "a=candidate:", "a=end-of-candidates"];
     let wanted = |line: &&str| kept.iter().any(|start| line.starts_with(start));
     let fragment: String = offer.lines().filter(wanted).map(|line| format!("{line}\r\n")).collect();
-    let restarted = request(fixture.address(), "PATCH", &location, &[FRAGMENT, ("if-match", "*")], &fragment).await;
+    let precondition = if precondition == "own" { &tag } else { precondition };
+    let headers = [FRAGMENT, ("if-match", precondition)];
+    let restarted = request(fixture.address(), "PATCH", &location, &headers, &fragment).await;
     assert_eq!(restarted.status, 200, "{}", restarted.body);
     assert_eq!(restarted.header("content-type"), Some(FRAGMENT.1));
     let new_tag = restarted.header("etag").unwrap().to_owned();
@@ -246,12 +265,80 @@ async fn a_viewer_restarts_ice_by_patch() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_may_ask() {
+async fn endpoint_and_session_answer_whoever_looks() {
     let fixture = Fixture::start().await;
+    let address = fixture.address();
+    for path in ["/film/whep", "/film/whep/"] {
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            let reply = request(address, method, path, &[], "").await;
+            assert_eq!((reply.status, reply.header("accept-post")), (204, Some("application/sdp")), "{method} {path}");
+        }
+    }
+    assert_eq!(request(address, "GET", "/nothing/whep", &[], "").await.status, 404);
+    let posted = request(address, "POST", "/film/whep/", &[SDP], &offer(&viewer().await).await).await;
+    assert_eq!(posted.status, 201, "{}", posted.body);
+    let location = posted.location("/film/whep/");
+    for path in [location.clone(), format!("{location}/")] {
+        for method in ["GET", "HEAD"] {
+            let reply = request(address, method, &path, &[], "").await;
+            assert_eq!((reply.status, reply.header("etag")), (204, posted.header("etag")), "{method} {path}");
+        }
+    }
+    assert_eq!(request(address, "DELETE", &format!("{location}/"), &[], "").await.status, 200);
+    for method in ["GET", "HEAD", "DELETE"] {
+        assert_eq!(request(address, method, &location, &[], "").await.status, 404, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_only_sends() {
+    let fixture = Fixture::start().await;
+    let good = offer(&viewer().await).await;
+    assert!(good.contains("a=recvonly"));
+    let both = post(&fixture, &good.replace("a=recvonly", "a=sendrecv")).await;
+    assert_eq!(both.status, 201, "{}", both.body);
+    assert!(both.body.contains("a=sendonly") && !both.body.contains("a=sendrecv"), "{}", both.body);
+    for direction in ["a=sendonly", "a=inactive"] {
+        let reply = post(&fixture, &good.replace("a=recvonly", direction)).await;
+        assert_eq!(reply.status, 406, "{direction}: {}", reply.body);
+        assert!(reply.problem()["hint"].as_str().unwrap().contains("recvonly"));
+    }
+    // None of the codecs of an offer is one that the stream has.
+    let strange: String =
+        good.lines().map(|line| format!("{}\r\n", line.replace(" VP8/90000", " H261/90000"))).collect();
+    let strange: String = strange
+        .split_inclusive("\r\n")
+        .filter(|line| !["VP9", "H264", "AV1", "VP8"].iter().any(|codec| line.contains(codec)))
+        .collect();
+    let reply = post(&fixture, &strange).await;
+    assert_eq!(reply.status, 406, "{}", reply.body);
+    assert!(reply.problem()["detail"].as_str().unwrap().contains("stream has"));
+    let reply = request(fixture.address(), "GET", "/api/streams", &[], "").await;
+    assert!(reply.body.contains("\"viewers\":0"));
+}
+
+#[tokio::test]
+async fn servers_for_viewers_are_told_in_links() {
+    let turn = rtcast::IceServer::turn("turn:turn.example.net?transport=udp", "user", "pass");
+    let stun = rtcast::IceServer::stun("stun:stun.example.net");
+    let fixture = Fixture::with(|builder| builder.ice_server(stun).ice_server(turn)).await;
+    let created = post(&fixture, &offer(&viewer().await).await).await;
+    let options = request(fixture.address(), "OPTIONS", "/film/whep", &[], "").await;
+    for reply in [created, options] {
+        let links: Vec<_> = reply.headers("link").collect();
+        assert_eq!(links.len(), 2, "{reply:?}");
+        assert_eq!(links[0], "<stun:stun.example.net>; rel=\"ice-server\"");
+        assert!(links[1].starts_with("<turn:turn.example.net?transport=udp>; rel=\"ice-server\"; username=\"user\""));
+    }
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_ask() {
+    let fixture = Fixture::with(|builder| builder.allow_origin("https://example.org".parse().unwrap())).await;
     let preflight = [("origin", "https://example.org"), ("access-control-request-method", "POST")];
     let reply = request(fixture.address(), "OPTIONS", "/film/whep", &preflight, "").await;
     assert_eq!(reply.status, 204);
-    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(reply.header("access-control-allow-origin"), Some("https://example.org"));
     assert!(reply.header("access-control-allow-methods").unwrap().contains("POST"));
     assert!(reply.header("access-control-allow-headers").unwrap().contains("content-type"));
     assert_eq!(reply.header("accept-post"), Some("application/sdp"));
@@ -260,25 +347,137 @@ async fn pages_of_other_origins_may_ask() {
     assert!(reply.header("access-control-allow-methods").unwrap().contains("PATCH"));
     assert!(reply.header("access-control-allow-headers").unwrap().contains("if-match"));
     assert_eq!(reply.header("accept-patch"), Some("application/trickle-ice-sdpfrag"));
+    let reply = request(fixture.address(), "POST", "/nothing/whep", &[SDP, preflight[0]], "").await;
+    assert_eq!(reply.status, 404);
+    assert_eq!(reply.header("access-control-allow-origin"), Some("https://example.org"), "pages read errors, too");
+    assert!(reply.header("access-control-expose-headers").unwrap().contains("location"));
 }
 
 #[tokio::test]
 async fn a_full_server_says_so_and_when_to_come_back() {
-    let fixture = Fixture::with(|builder| builder.viewers(1)).await;
-    let first = post(&fixture, &offer(&viewer().await).await).await;
-    assert_eq!(first.status, 201);
+    let mut fixture = Fixture::with(|builder| builder.viewers(1)).await;
+    let first = viewer().await;
+    let reply = post(&fixture, &offer(&first).await).await;
+    assert_eq!(reply.status, 201);
+    // Whoever is on the way has no place yet; the first to be connected takes it.
+    assert_eq!(post(&fixture, &offer(&viewer().await).await).await.status, 201);
+    first.set_remote_description(SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap()).await.unwrap();
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerJoined { .. }));
     let second = post(&fixture, &offer(&viewer().await).await).await;
     assert_eq!(second.status, 503);
     assert!(second.header("retry-after").is_some());
     second.problem();
-    request(fixture.address(), "DELETE", first.header("location").unwrap(), &[], "").await;
+    request(fixture.address(), "DELETE", &reply.location("/film/whep"), &[], "").await;
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerLeft { .. }));
     let mut status = 0;
     for _ in 0..50 {
         status = post(&fixture, &offer(&viewer().await).await).await.status;
         if status == 201 {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(status, 201, "the place is free again");
+}
+
+#[tokio::test]
+async fn whoever_comes_too_late_for_the_last_place_is_sent_away() {
+    let mut fixture = Fixture::with(|builder| builder.viewers(1)).await;
+    let viewers = [viewer().await, viewer().await];
+    let mut replies = Vec::new();
+    for viewer in &viewers {
+        replies.push(post(&fixture, &offer(viewer).await).await);
+    }
+    let take = async |index: usize| {
+        let answer = SessionDescription::new(SdpType::Answer, replies[index].body.as_str()).unwrap();
+        viewers[index].set_remote_description(answer).await.unwrap();
+    };
+    take(0).await;
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerJoined { .. }));
+    let mut states = viewers[1].events();
+    take(1).await;
+    let closed = async {
+        while let Some(event) = states.recv().await {
+            if let rtcast::PeerConnectionEvent::ConnectionStateChange(PeerConnectionState::Closed) = event {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(support::LIMIT, closed).await.expect("the server ends it");
+    assert_eq!(fixture.server.viewers(), 1);
+}
+
+/// Passes datagrams on between a viewer and the server, each of which takes it for the other.
+struct Relay {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    /// Changes the offer, and later the answer, so that both sides meet here.
+    async fn start(offer: &str) -> (Self, String, impl FnOnce(&str) -> String + use<>) {
+        let bind = async || tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (to_server, to_viewer) = (bind().await, bind().await);
+        let ports = [to_server.local_addr().unwrap().port(), to_viewer.local_addr().unwrap().port()];
+        let viewer = candidate(offer);
+        let changed = offer.replace(&viewer.to_string(), &ports[0].to_string());
+        let (tell, server) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let server: u16 = server.await.unwrap();
+            let (mut there, mut back) = ([0; 2_048], [0; 2_048]);
+            loop {
+                tokio::select! {
+                    Ok((length, _)) = to_viewer.recv_from(&mut there) => {
+                        let _ = to_server.send_to(&there[..length], ("127.0.0.1", server)).await;
+                    }
+                    Ok((length, _)) = to_server.recv_from(&mut back) => {
+                        let _ = to_viewer.send_to(&back[..length], ("127.0.0.1", viewer)).await;
+                    }
+                }
+            }
+        });
+        let change = move |answer: &str| {
+            let server = candidate(answer);
+            tell.send(server).unwrap();
+            answer.replace(&server.to_string(), &ports[1].to_string())
+        };
+        (Self { task }, changed, change)
+    }
+}
+
+/// The port of the first candidate.
+fn candidate(sdp: &str) -> u16 {
+    let line = sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
+    line.split(' ').nth(5).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_viewer_that_dies_without_a_word_is_soon_gone() {
+    let limits = TimeLimits { first_word: Duration::from_millis(2_500), ..TimeLimits::default() };
+    let mut fixture = Fixture::with(|builder| builder.time_limits(limits)).await;
+    let viewer = viewer().await;
+    let (relay, offer, change) = Relay::start(&offer(&viewer).await).await;
+    let reply = post(&fixture, &offer).await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    let answer = SessionDescription::new(SdpType::Answer, change(&reply.body)).unwrap();
+    viewer.set_remote_description(answer).await.unwrap();
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerJoined { .. }));
+    relay.task.abort();
+    assert!(relay.task.await.unwrap_err().is_cancelled());
+    let begin = Instant::now();
+    let ServerEvent::ViewerLeft { reason, .. } = fixture.event().await else { panic!() };
+    assert_eq!(reason, LeaveReason::Failed);
+    assert!(begin.elapsed() > Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_viewer_that_has_spoken_stays() {
+    let limits = TimeLimits { first_word: Duration::from_secs(3), ..TimeLimits::default() };
+    let mut fixture = Fixture::with(|builder| builder.time_limits(limits)).await;
+    let viewer = viewer().await;
+    let reply = post(&fixture, &offer(&viewer).await).await;
+    let answer = SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap();
+    viewer.set_remote_description(answer).await.unwrap();
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerJoined { .. }));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(fixture.server.viewers(), 1);
 }

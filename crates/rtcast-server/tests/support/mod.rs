@@ -127,6 +127,19 @@ impl Reply {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Every value of a header that may come more than once.
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The path of the resource that a POST to `base` has made.
+    pub(crate) fn location(&self, base: &str) -> String {
+        let location = self.header("location").unwrap_or_else(|| panic!("no location in {self:?}"));
+        assert!(!location.starts_with('/') && !location.contains("://"), "relative: {location}");
+        let (directory, _) = base.rsplit_once('/').unwrap();
+        format!("{directory}/{location}")
+    }
+
     /// The body as a problem document, whose status and type must fit.
     pub(crate) fn problem(&self) -> serde_json::Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
@@ -145,12 +158,44 @@ pub(crate) async fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Reply {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    request_on(TcpStream::connect(address).await.unwrap(), method, path, headers, body).await
+}
+
+/// As [`request`], from another address of this machine.
+pub(crate) async fn request_from(
+    source: [u8; 4],
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    request_on(connect_from(source, address).await, method, path, headers, body).await
+}
+
+/// A connection from another address of this machine.
+pub(crate) async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// One HTTP request on a connection, which ends with it. Its `host` is the server's address unless the headers say another.
+pub(crate) async fn request_on(
+    mut stream: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        text += &format!("host: {}\r\n", stream.peer_addr().unwrap());
+    }
     for (name, value) in headers {
         text += &format!("{name}: {value}\r\n");
     }
     text += &format!("content-length: {}\r\n\r\n{body}", body.len());
-    let mut stream = TcpStream::connect(address).await.unwrap();
     // A server that refuses a long body may close before it has read it all.
     let _ = stream.write_all(text.as_bytes()).await;
     let mut bytes = Vec::new();
