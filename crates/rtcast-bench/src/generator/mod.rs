@@ -40,6 +40,9 @@ const PATIENCE: u64 = 20;
 /// Viewers that share a socket: what comes for them between two receives fits into its buffer.
 const VIEWERS_A_SOCKET: usize = 32;
 
+/// Viewers that ask from one address.
+const VIEWERS_A_CLIENT: usize = 64;
+
 /// The first loopback address of a viewer; those before it may be the server's.
 const FIRST_ADDRESS: u32 = 0x7f00_0002;
 
@@ -75,7 +78,8 @@ pub(crate) struct Joined {
 /// The threads, and what is needed to make viewers.
 pub(crate) struct Generator {
     config: GeneratorConfig,
-    client: Client,
+    /// Towards a server on a loopback address each has an address of its own, so that no limit for one client is met.
+    clients: Vec<Client>,
     certificate: Certificate,
     jsep: Arc<JsepConfig>,
     clock: WallClock,
@@ -110,7 +114,7 @@ impl Generator {
         let jsep = JsepConfig::default();
         let jsep = if config.transport_wide { jsep.with_transport_wide_feedback() } else { jsep };
         let mut generator = Self {
-            client: Client::builder().pool_max_idle_per_host(16).build().map_err(io::Error::other)?,
+            clients: clients(server, config.viewers)?,
             certificate,
             jsep: Arc::new(jsep),
             clock,
@@ -180,7 +184,8 @@ impl Generator {
         // The server's first check may come before its answer does, and must find the viewer.
         worker.send(Command::Join { id, socket, address, viewer });
         let joined = async {
-            let (session, answer) = Session::open(self.client.clone(), self.config.url.clone(), &offer).await?;
+            let client = self.clients[number as usize % self.clients.len()].clone();
+            let (session, answer) = Session::open(client, self.config.url.clone(), &offer).await?;
             let (joined, after) = oneshot::channel();
             worker.send(Command::Answer { id, answer: Box::new(answer), joined });
             let wait = tokio::time::timeout(std::time::Duration::from_secs(PATIENCE), after).await;
@@ -279,6 +284,23 @@ impl Drop for Generator {
             let _ = thread.join();
         }
     }
+}
+
+/// As many clients as the viewers need: servers limit what comes from one address. Only on the loopback network there are
+/// more than one.
+fn clients(server: SocketAddr, viewers: usize) -> io::Result<Vec<Client>> {
+    let client = |address: Option<IpAddr>| {
+        let builder = Client::builder().pool_max_idle_per_host(16).local_address(address);
+        builder.build().map_err(io::Error::other)
+    };
+    // Elsewhere than on Linux most addresses of the loopback network must be given to an interface first.
+    if !cfg!(target_os = "linux") || !matches!(server.ip(), IpAddr::V4(address) if address.is_loopback()) {
+        return Ok(vec![client(None)?]);
+    }
+    let first = FIRST_ADDRESS;
+    (0..viewers.div_ceil(VIEWERS_A_CLIENT).max(1) as u32)
+        .map(|number| client(Some(Ipv4Addr::from_bits(first + number).into())))
+        .collect()
 }
 
 fn resolve(url: &Url) -> io::Result<SocketAddr> {
