@@ -1,10 +1,11 @@
 //! What may be typed.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rtcast::Bitrate;
+use rtcast_server::{AddressPrefix, AllowedHost, AllowedOrigin};
 
 /// Streams video and audio by WebRTC to any browser.
 #[derive(Debug, Parser)]
@@ -184,7 +185,8 @@ pub(crate) struct StreamOptions {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Where to listen, by TCP for the page and by UDP for media; if the port is taken, the next free one is used
+    /// Where to listen, by TCP for the page and by UDP for media, such as localhost:8080; if the port is taken, the next free
+    /// one is used
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8080", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
 
@@ -211,6 +213,28 @@ pub(crate) struct StreamOptions {
     /// How many viewers may watch at a time; further ones are told to come back later
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_viewers: u32,
+
+    /// How many viewers of one address may be between their offer and their connection
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) pending_per_address: u32,
+
+    /// How many TCP connections one address may have open
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections_per_address: u32,
+
+    /// Take a viewer's address from X-Forwarded-For of requests from this proxy, an address or a prefix such as 10.0.0.0/8;
+    /// may be given more than once
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) trusted_proxy: Vec<AddressPrefix>,
+
+    /// Answer to this name as well, besides this machine's addresses and names, or to all with *; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_host: Vec<AllowedHost>,
+
+    /// Let web pages of this origin use the server as well, such as https://example.org, or all with *; may be given more than
+    /// once
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<AllowedOrigin>,
 
     /// How many threads send; by default one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -255,7 +279,7 @@ pub(crate) enum CodecChoice {
     H264,
 }
 
-/// `ADDR:PORT`, `:PORT` or `PORT`.
+/// `ADDR:PORT`, `NAME:PORT`, `:PORT` or `PORT`.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -263,7 +287,20 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
     }
-    Err("expected an address and a port, such as 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080".into())
+    let expected = "expected an address and a port, such as 0.0.0.0:8080, localhost:8080 or [::]:8080";
+    let Some((name, port)) = text.rsplit_once(':') else { return Err(expected.into()) };
+    // Without brackets the end of an IPv6 address would pass for a port.
+    if name.contains([':', '[', ']']) {
+        return Err(expected.into());
+    }
+    let port: u16 = port.parse().map_err(|_| expected.to_owned())?;
+    let found: Vec<_> = (name, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("{name:?} has no address: {error}; {expected}"))?
+        .collect();
+    // Most peers have IPv4, so it comes first, as in what is printed.
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| format!("{name:?} has no address; {expected}"))
 }
 
 /// An IP address that a viewer can send to.
@@ -340,7 +377,10 @@ mod tests {
         assert_eq!(listen_address("8081"), listen_address("0.0.0.0:8081"));
         assert_eq!(listen_address(":8081"), listen_address("8081"));
         assert!(listen_address("[::1]:0").is_ok());
-        assert!(listen_address("localhost").is_err());
+        assert_eq!(listen_address("localhost:8080"), listen_address("127.0.0.1:8080"));
+        for wrong in ["localhost", "localhost:", "localhost:http", "localhost:65536", "::1:8080", "[::1]", ""] {
+            assert!(listen_address(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(bitrate("2500k"), Ok(Bitrate::from_kbps(2500)));
         assert_eq!(bitrate("2.5M"), Ok(Bitrate::from_kbps(2500)));
         assert_eq!(bitrate("300000"), Ok(Bitrate::from_kbps(300)));

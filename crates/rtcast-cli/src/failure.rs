@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rtcast_server::printable;
+
 /// A failure: what happened and why, and what to do.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -14,7 +16,8 @@ pub(crate) struct Failure {
 impl Failure {
     /// Something did not work; exit code 1.
     pub(crate) fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), usage: false }
+        // Both may quote a file's name, or what a program said of it.
+        Self { message: printable(&message.into()), hint: printable(&hint.into()), usage: false }
     }
 
     /// The command was given something that it cannot mean; exit code 2.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::time::Duration;
 
-use rtcast_server::{ServerEvent, ServerStats};
+use rtcast_server::{ServerEvent, ServerStats, printable};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -82,7 +82,7 @@ impl Output {
             }
             Self::Terminal(paint) => print(|out| {
                 writeln!(out, "{CLEAR_LINE}  ▶ {}   {}", paint.strong(ready.title), ready.description)?;
-                writeln!(out, "    {}      {}", paint.quiet("plan"), ready.plan.0)?;
+                writeln!(out, "    {}      {}", paint.quiet("plan"), printable(&ready.plan.0))?;
                 let mut label = "Watch";
                 for base in ready.addresses.network.iter().chain(&ready.addresses.local) {
                     writeln!(out, "    {}     {}", paint.quiet(&format!("{label:5}")), paint.link(&page(base)))?;
@@ -93,7 +93,7 @@ impl Output {
                 }
                 writeln!(out, "    {}      {}", paint.quiet("WHEP"), format_args!("{best}/whep"))?;
                 for note in &ready.notes {
-                    writeln!(out, "    {}      {note}", paint.quiet("note"))?;
+                    writeln!(out, "    {}      {}", paint.quiet("note"), printable(note))?;
                 }
                 Ok(())
             }),
@@ -217,11 +217,41 @@ fn rounded(value: f64) -> f64 {
 }
 
 fn line(value: &Value) -> io::Result<()> {
-    print(|out| writeln!(out, "{value}"))
+    let text = unseen(&value.to_string());
+    print(|out| writeln!(out, "{text}"))
+}
+
+/// JSON in which what would steer a terminal is escaped; a program reads the same text out of it.
+fn unseen(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        let mut bytes = [0; 4];
+        if printable(character.encode_utf8(&mut bytes)).starts_with(character) {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            text.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }
 
 fn print(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     write(&mut out)?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_steers_no_terminal_and_says_the_same() {
+        let value = json!({"plan": "a\u{1b}[2Jb\u{202e}c\u{9b}d\u{e0041}é 映"});
+        let text = unseen(&value.to_string());
+        assert!(text.chars().all(|character| !character.is_control() && character != '\u{202e}'), "{text:?}");
+        assert!(text.contains("é 映"));
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rtcast::MediaError;
 use rtcast::media::pattern::PatternOptions;
 use rtcast::media::{CodecPolicy, MediaPlayer};
-use rtcast_server::{Server, ServerError, ServerEvent, ServerStats, Stream};
+use rtcast_server::{Server, ServerError, ServerEvent, ServerStats, Stream, printable};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -78,13 +78,19 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
         }
     };
     let name = options.name.clone().unwrap_or_else(|| name_of(&title));
-    let description = player.info().to_string();
+    let description = printable(&player.info().to_string());
     let mut tracks = Stream::new().title(title.clone()).description(description.clone());
     for track in [player.video(), player.audio()].into_iter().flatten() {
         tracks = tracks.track(track);
     }
     let mut builder = Server::builder().stream(name.clone(), tracks).viewers(options.max_viewers as usize);
-    builder = builder.media_over_tcp(options.tcp);
+    builder = builder
+        .media_over_tcp(options.tcp)
+        .pending_per_address(options.pending_per_address as usize)
+        .connections_per_address(options.connections_per_address as usize);
+    builder = options.trusted_proxy.iter().fold(builder, |builder, proxy| builder.trusted_proxy(*proxy));
+    builder = options.allow_host.iter().fold(builder, |builder, host| builder.allow_host(host.clone()));
+    builder = options.allow_origin.iter().fold(builder, |builder, origin| builder.allow_origin(origin.clone()));
     builder = builder.interfaces(options.interfaces.clone()).public_addresses(options.public_ips.clone());
     if let Some(threads) = options.threads {
         builder = builder.shards(threads.into());
@@ -103,7 +109,11 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
         plan: (player.plan().to_string(), serde_json::to_value(player.plan()).unwrap_or_default()),
         name: &name,
         addresses: &addresses,
-        notes: moved.into_iter().chain(server.capabilities().shortcomings()).collect(),
+        notes: moved
+            .into_iter()
+            .chain(server.notes().iter().cloned())
+            .chain(server.capabilities().shortcomings())
+            .collect(),
         qr: !options.no_qr && (options.qr || !addresses.network.is_empty()),
     })?;
     if options.open {
@@ -205,14 +215,14 @@ fn refused(error: &ServerError) -> Failure {
     }
 }
 
-/// What people call the source.
+/// What people call the source, of a file's name what can be seen.
 fn title(source: Option<&OsStr>) -> String {
     let Some(source) = source else { return "test pattern".into() };
     if source == "-" {
         return "standard input".into();
     }
     // A name that is no text is shown as far as it is one; it is opened as it is.
-    Path::new(source).file_name().unwrap_or(source).to_string_lossy().into_owned()
+    printable(&Path::new(source).file_name().unwrap_or(source).to_string_lossy())
 }
 
 /// The last part of the address: the title without its extension, of the characters that an address may have.

@@ -2,5 +2,6 @@
 #![cfg(unix)]
 
 mod bench;
+mod hostile;
 mod stream;
 mod support;

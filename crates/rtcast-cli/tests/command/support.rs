@@ -23,7 +23,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = rtcast(arguments).spawn().unwrap();
+        Self::of(rtcast(arguments).spawn().unwrap())
+    }
+
+    /// One that runs already.
+    pub(crate) fn of(mut child: Child) -> Self {
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
