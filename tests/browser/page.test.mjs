@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { BROWSERS, Server, eventually, inbound, launch, media, open, playing, sleep } from './support.mjs';
+import { BROWSERS, Proxy, Server, eventually, inbound, launch, media, open, playing, sleep } from './support.mjs';
 
 const text = (page, selector) => page.$eval(selector, (element) => element.textContent);
 
@@ -102,6 +102,28 @@ for (const name of BROWSERS) {
       assert.equal((await server.event('viewer_joined')).signalling, 'whep');
       await page.close();
       await server.event('viewer_left');
+    });
+
+    test('everything works below a path of a proxy', { timeout: 60000 }, async (t) => {
+      const server = await Server.start(media('vp8.webm'), { options: ['--trusted-proxy', '127.0.0.1'] });
+      const proxy = await Proxy.start(server, '/cam');
+      t.after(async () => {
+        proxy.stop();
+        await server.stop();
+      });
+      const page = await open(browser, `${proxy.url}/`);
+      const link = await eventually('the list', () => page.$('#streams a'));
+      await link.click();
+      await playing(page);
+      assert.equal((await server.event('viewer_joined')).signalling, 'websocket');
+      await page.goto(`${proxy.url}/vp8/?signalling=whep`);
+      await playing(page);
+      assert.equal((await server.event('viewer_joined')).signalling, 'whep');
+      await server.event('viewer_left');
+      await page.close();
+      // The page ends its session at the address that `Location` has told.
+      assert.equal((await server.event('viewer_left')).reason, 'bye');
+      assert.equal(proxy.outside, 0);
     });
 
     test('the list leads to the stream, and a wrong name is told so', { timeout: 60000 }, async (t) => {

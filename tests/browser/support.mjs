@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, request as httpRequest } from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
@@ -65,6 +66,63 @@ export class Server {
   async kill() {
     this.process.kill('SIGKILL');
     await this.exited;
+  }
+}
+
+// A proxy that serves a server's pages below a path of its own, which it takes away before it passes a request on.
+export class Proxy {
+  static async start(server, prefix) {
+    const proxy = new Proxy();
+    const target = new URL(server.ready.url);
+    const inner = (request) => (request.url.startsWith(`${prefix}/`) ? request.url.slice(prefix.length) : null);
+    const options = (request) => ({
+      host: target.hostname,
+      port: target.port,
+      method: request.method,
+      path: inner(request),
+      headers: request.headers,
+    });
+    proxy.outside = 0;
+    proxy.server = createServer((request, response) => {
+      if (inner(request) === null) {
+        proxy.outside += 1;
+        response.writeHead(404).end();
+        return;
+      }
+      const passed = httpRequest(options(request), (reply) => {
+        response.writeHead(reply.statusCode, reply.headers);
+        reply.pipe(response);
+      });
+      passed.on('error', () => response.destroy());
+      request.pipe(passed);
+    });
+    proxy.server.on('upgrade', (request, socket) => {
+      socket.on('error', () => {});
+      if (inner(request) === null) {
+        proxy.outside += 1;
+        socket.destroy();
+        return;
+      }
+      const passed = httpRequest(options(request));
+      passed.on('error', () => socket.destroy());
+      passed.on('response', () => socket.destroy());
+      passed.on('upgrade', (reply, upstream) => {
+        const headers = Object.entries(reply.headers).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+        socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n`);
+        upstream.on('error', () => socket.destroy());
+        upstream.pipe(socket).pipe(upstream);
+      });
+      passed.end();
+    });
+    proxy.server.listen(0, '127.0.0.1');
+    await once(proxy.server, 'listening');
+    proxy.url = `http://127.0.0.1:${proxy.server.address().port}${prefix}`;
+    return proxy;
+  }
+
+  stop() {
+    this.server.close();
+    this.server.closeAllConnections();
   }
 }
 
