@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../src/server.rs"]
+mod server;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| server::sdp_fragment(data));
