@@ -21,4 +21,7 @@ film high.mp4 -c:v libx264 -preset medium -profile:v high -bf 3 -g 30 -c:a aac -
 film baseline.mp4 -c:v libx264 -preset veryfast -profile:v baseline -bf 0 -g 30 -c:a aac -b:a 128k
 film vp8.webm -c:v libvpx -deadline realtime -cpu-used 8 -b:v 1500k -g 30 -c:a libopus -b:a 96k
 film vp9.webm -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1500k -g 30 -c:a libopus -b:a 96k
+# 4 Mb/s and a keyframe every ten seconds: a film as people have it.
+film long-group.mp4 -vf noise=alls=24:allf=t -r 25 -t 20 -c:v libx264 -preset ultrafast -profile:v baseline -bf 0 -g 250 \
+    -keyint_min 250 -sc_threshold 0 -b:v 4M -maxrate 4M -bufsize 4M -c:a aac -b:a 128k
 film av1.mp4 -c:v libsvtav1 -preset 12 -g 30 -c:a aac -b:a 128k

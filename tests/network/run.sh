@@ -10,3 +10,4 @@ fi
 tests/media.sh
 as_root python3 tests/network/test_network.py "$@"
 as_root python3 tests/network/test_gstreamer.py
+as_root node --test tests/network/narrow_link.test.mjs

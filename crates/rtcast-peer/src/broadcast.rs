@@ -198,6 +198,11 @@ impl Broadcast {
         group
     }
 
+    /// The group of pictures that is kept, up to the last frame that was sent; empty if none is.
+    pub(crate) fn group(&self) -> Vec<Arc<PacketizedFrame>> {
+        self.lock().group.clone()
+    }
+
     /// Takes back one [`subscribe`](Self::subscribe).
     pub(crate) fn unsubscribe(&self, sink: &Arc<dyn FrameSink>) {
         {

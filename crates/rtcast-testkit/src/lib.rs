@@ -6,7 +6,9 @@
 mod frames;
 mod network;
 mod pair;
+mod stream;
 
 pub use frames::vp8_frame;
-pub use network::{Link, Network, Random};
+pub use network::{Bottleneck, Link, Network, Random};
 pub use pair::{Pair, Peer, Side};
+pub use stream::{Stream, StreamShape};

@@ -35,12 +35,26 @@ pub struct Link {
     pub loss: f64,
     /// The share of datagrams that come twice, 0 to 1.
     pub duplication: f64,
+    /// What its narrow place lets through; `None` if it has none.
+    pub bottleneck: Option<Bottleneck>,
 }
+
+/// The narrow place of a link: datagrams pass it one after the other, and those that come when its queue is full are lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Bottleneck {
+    /// Bits of IPv4 packets a second.
+    pub rate: u64,
+    /// How much the queue holds, as the time that it takes to pass.
+    pub queue: Duration,
+}
+
+/// What the headers of IPv4 and UDP add to a datagram, in bytes.
+const HEADERS: u64 = 28;
 
 impl Default for Link {
     /// Nothing is lost and nothing takes time.
     fn default() -> Self {
-        Self { delay: Duration::ZERO, jitter: Duration::ZERO, loss: 0.0, duplication: 0.0 }
+        Self { delay: Duration::ZERO, jitter: Duration::ZERO, loss: 0.0, duplication: 0.0, bottleneck: None }
     }
 }
 
@@ -64,6 +78,10 @@ pub struct Network {
     pub sent: u64,
     /// Datagrams lost on the way.
     pub lost: u64,
+    /// The bytes of the datagrams handed in.
+    pub bytes: u64,
+    /// When the narrow place has let through all that came to it.
+    busy_until: Option<Instant>,
     /// Nothing passes from or to these addresses.
     pub(crate) blocked: Vec<SocketAddr>,
 }
@@ -78,6 +96,8 @@ impl Network {
             order: 0,
             sent: 0,
             lost: 0,
+            bytes: 0,
+            busy_until: None,
             blocked: Vec::new(),
         }
     }
@@ -90,18 +110,35 @@ impl Network {
     /// Hands in a datagram.
     pub fn send(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, contents: &[u8]) {
         self.sent += 1;
+        self.bytes += contents.len() as u64;
         let blocked = self.blocked.iter().any(|address| [source, destination].contains(address));
         if self.random.fraction() < self.link.loss || blocked {
             self.lost += 1;
             return;
         }
+        let Some(through) = self.pass(now, contents.len() as u64) else {
+            self.lost += 1;
+            return;
+        };
         let copies = 1 + usize::from(self.random.fraction() < self.link.duplication);
         for _ in 0..copies {
-            let arrival = now + self.link.delay + self.link.jitter.mul_f64(self.random.fraction());
+            let arrival = through + self.link.delay + self.link.jitter.mul_f64(self.random.fraction());
             self.order += 1;
             let flight = Flight { arrival, order: self.order, source, destination, contents: contents.to_vec() };
             self.flights.push(Reverse(flight));
         }
+    }
+
+    /// When a datagram is through the narrow place; `None` if there is no room for it in the queue.
+    fn pass(&mut self, now: Instant, length: u64) -> Option<Instant> {
+        let Some(Bottleneck { rate, queue }) = self.link.bottleneck else { return Some(now) };
+        let begins = self.busy_until.map_or(now, |until| until.max(now));
+        if begins - now > queue {
+            return None;
+        }
+        let through = begins + Duration::from_nanos((length + HEADERS) * 8 * 1_000_000_000 / rate.max(1));
+        self.busy_until = Some(through);
+        Some(through)
     }
 
     /// When the next datagram arrives.

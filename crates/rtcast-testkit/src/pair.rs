@@ -212,6 +212,17 @@ impl Pair {
         self.right.outgoing.blocked.push(address);
     }
 
+    /// Changes the link of what one peer sends.
+    pub fn set_link_from(&mut self, side: Side, link: &Link) {
+        self.peer(side).outgoing.set_link(link.clone());
+    }
+
+    /// What one peer has sent: datagrams, those of them that were lost, and the bytes of all.
+    pub const fn sent_by(&mut self, side: Side) -> (u64, u64, u64) {
+        let outgoing = &self.peer(side).outgoing;
+        (outgoing.sent, outgoing.lost, outgoing.bytes)
+    }
+
     /// Datagrams sent and lost, of both directions.
     pub const fn datagrams(&self) -> (u64, u64) {
         (self.left.outgoing.sent + self.right.outgoing.sent, self.left.outgoing.lost + self.right.outgoing.lost)

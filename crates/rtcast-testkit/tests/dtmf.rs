@@ -158,7 +158,7 @@ fn tones_need_no_sound_beside_them() {
 
 #[test]
 fn loss_rarely_hides_a_tone_and_never_repeats_one() {
-    let link = Link { delay: MS(20), jitter: MS(30), loss: 0.2, duplication: 0.2 };
+    let link = Link { delay: MS(20), jitter: MS(30), loss: 0.2, duplication: 0.2, ..Link::default() };
     let mut call = Call::new(Codec::Opus, &Link::default(), &JsepConfig::default());
     call.pair.set_link(&link);
     let tones = "0123456789".repeat(20);

@@ -50,8 +50,13 @@ fn assert_every_frame(pair: &Pair) {
 
 #[test]
 fn every_frame_arrives_through_loss_delay_and_reordering() {
-    let link =
-        Link { delay: Duration::from_millis(50), jitter: Duration::from_millis(15), loss: 0.05, duplication: 0.01 };
+    let link = Link {
+        delay: Duration::from_millis(50),
+        jitter: Duration::from_millis(15),
+        loss: 0.05,
+        duplication: 0.01,
+        ..Link::default()
+    };
     for seed in 1..=3 {
         let pair = run(&link, seed, false);
         assert_every_frame(&pair);
@@ -70,7 +75,7 @@ fn every_frame_arrives_through_loss_delay_and_reordering() {
 
 #[test]
 fn retransmission_in_the_stream_itself_works_as_well() {
-    let link = Link { delay: Duration::from_millis(20), jitter: Duration::ZERO, loss: 0.05, duplication: 0.0 };
+    let link = Link { delay: Duration::from_millis(20), loss: 0.05, ..Link::default() };
     let pair = run(&link, 7, true);
     assert_every_frame(&pair);
     assert!(pair.left.connection.stats().senders[0].stats.retransmitted_packets_sent > 300);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::Token;
 use rtcast_proto::connection::{Connection, ConnectionEvent, PeerConnectionState};
@@ -64,6 +65,7 @@ impl Entry {
 }
 
 pub(super) fn handle_event(
+    now: Instant,
     entry: &mut Entry,
     id: ConnectionId,
     event: ConnectionEvent,
@@ -72,12 +74,13 @@ pub(super) fn handle_event(
 ) {
     match event {
         ConnectionEvent::SendersChanged | ConnectionEvent::MediaReady => {
-            choose_renditions(entry, id, handle, viewers);
+            choose_renditions(now, entry, id, handle, viewers);
         }
         ConnectionEvent::KeyframeRequested { transceiver } => {
-            let sender = entry.senders.iter().find(|sender| sender.transceiver == transceiver);
-            if let Some(subscription) = sender.and_then(|sender| sender.subscription.as_ref()) {
-                subscription.broadcast().request_keyframe();
+            let Entry { senders, connection, .. } = entry;
+            let sender = senders.iter_mut().find(|sender| sender.transceiver == transceiver);
+            if let Some(subscription) = sender.and_then(|sender| sender.subscription.as_mut()) {
+                subscription.keyframe_requested(now, connection, transceiver);
             }
         }
         ConnectionEvent::GatheringNeeded { .. }
@@ -99,7 +102,7 @@ pub(super) fn handle_event(
 }
 
 /// Gives every sender the first rendition of its track that its peer can take, and joins it once media can flow.
-fn choose_renditions(entry: &mut Entry, id: ConnectionId, handle: &ShardHandle, viewers: &mut Viewers) {
+fn choose_renditions(now: Instant, entry: &mut Entry, id: ConnectionId, handle: &ShardHandle, viewers: &mut Viewers) {
     let ready = entry.connection.selected_pair().is_some()
         && entry.connection.connection_state() == PeerConnectionState::Connected;
     let connection = &mut entry.connection;
@@ -121,7 +124,7 @@ fn choose_renditions(entry: &mut Entry, id: ConnectionId, handle: &ShardHandle, 
         }
         leave(viewers, id, sender);
         sender.subscription = None;
-        sender.subscription = Some(Subscription::join(&rendition, handle.sink(), connection, transceiver));
+        sender.subscription = Some(Subscription::join(now, &rendition, handle.sink(), connection, transceiver));
         viewers.entry(rendition.id()).or_default().push((id, transceiver));
     }
 }

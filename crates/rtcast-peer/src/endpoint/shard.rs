@@ -593,7 +593,7 @@ impl Shard {
                 }
                 _ => {}
             }
-            handle_event(entry, id, event, &self.handle, &mut self.viewers);
+            handle_event(now, entry, id, event, &self.handle, &mut self.viewers);
         }
         if renamed {
             self.rename(id);

@@ -1,16 +1,13 @@
 //! A sender's place in a broadcast.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rtcast_proto::connection::Connection;
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::{MediaKind, PacketizedFrame};
 
 use crate::broadcast::{Broadcast, FrameSink};
-
-/// The distance in time, as receivers see it, between the frames that a late joiner is given at once. One millisecond:
-/// the whole group is decoded as fast as it can be, and the picture is there.
-const CATCH_UP_SPACING_MS: i64 = 1;
 
 /// One sender that takes the frames of one broadcast.
 pub(super) struct Subscription {
@@ -23,6 +20,7 @@ pub(super) struct Subscription {
 impl Subscription {
     /// Joins the broadcast and sends what is kept of it.
     pub(super) fn join(
+        now: Instant,
         broadcast: &Broadcast,
         sink: Arc<dyn FrameSink>,
         connection: &mut Connection,
@@ -30,26 +28,38 @@ impl Subscription {
     ) -> Self {
         let group = broadcast.subscribe(&sink);
         let video = broadcast.codec().codec.kind() == MediaKind::Video;
-        let mut subscription = Self {
-            broadcast: broadcast.clone(),
-            sink,
-            next_packet: 0,
-            waiting_for_keyframe: video && group.is_empty(),
-        };
-        if subscription.waiting_for_keyframe {
+        let mut subscription = Self { broadcast: broadcast.clone(), sink, next_packet: 0, waiting_for_keyframe: video };
+        if video && !subscription.catch_up(now, connection, transceiver, &group) {
             broadcast.request_keyframe();
         }
-        let spacing = i64::from(broadcast.codec().codec.clock_rate()) * CATCH_UP_SPACING_MS / 1_000;
-        if let Some(last) = group.last() {
-            for (position, frame) in group.iter().enumerate() {
-                let behind = (group.len() - 1 - position) as i64;
-                // A group that is younger than it would be squeezed into keeps its own times.
-                let timestamp = frame.timestamp.max(last.timestamp - behind * spacing);
-                connection.send_frame(transceiver, frame, timestamp);
-            }
-            subscription.next_packet = last.first_packet + last.len() as u64;
-        }
         subscription
+    }
+
+    /// Answers the viewer's request for a keyframe: it is given the kept group of pictures once more, from its keyframe.
+    /// Where none is kept the source is asked.
+    pub(super) fn keyframe_requested(&mut self, now: Instant, connection: &mut Connection, transceiver: TransceiverId) {
+        let group = self.broadcast.group();
+        if !self.catch_up(now, connection, transceiver, &group) {
+            self.broadcast.request_keyframe();
+        }
+    }
+
+    /// Gives the viewer a group of pictures, after which it goes on with what follows. Returns whether it is so.
+    fn catch_up(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        transceiver: TransceiverId,
+        group: &[Arc<PacketizedFrame>],
+    ) -> bool {
+        let Some(last) = group.last() else { return false };
+        if !connection.catch_up(now, transceiver, group) {
+            return false;
+        }
+        // Frames that are on their way to this shard are in the group already.
+        self.next_packet = last.first_packet + last.len() as u64;
+        self.waiting_for_keyframe = false;
+        true
     }
 
     pub(super) fn broadcast(&self) -> &Broadcast {

@@ -313,7 +313,11 @@ fn default_jsep() -> Arc<JsepConfig> {
 mod tests {
     use super::*;
     use crate::endpoint::EndpointConfig;
-    use rtcast_proto::connection::PeerConnectionState;
+    use crate::{Broadcast, MediaStreamTrack, PeerConnectionEvent, RemoteTrack};
+    use rtcast_proto::connection::{Datagram, PeerConnectionState};
+    use rtcast_proto::rtcp::RtcpWriter;
+    use rtcast_proto::{Codec, EncodedFrame, MediaKind, MediaTime, RtpCodec, Ssrc};
+    use std::time::Duration;
 
     #[tokio::test]
     async fn a_defect_ends_one_connection_and_no_other() {
@@ -332,25 +336,26 @@ mod tests {
         assert_eq!(endpoint.stats().connections, 1);
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_shard_that_hangs_drops_whole_frames_and_goes_on_at_a_keyframe() {
-        use crate::{Broadcast, MediaStreamTrack, PeerConnectionEvent};
-        use rtcast_proto::{Codec, EncodedFrame, MediaKind, MediaTime, RtpCodec};
-        use std::time::Duration;
+    /// A picture that tells its number.
+    fn frame(number: u32, keyframe: bool) -> EncodedFrame {
+        let mut data = vec![0; 5_000];
+        data[..10].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2]);
+        data[10..14].copy_from_slice(&number.to_be_bytes());
+        let timestamp = MediaTime::from_ticks(i64::from(number) * 900, 90_000);
+        EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe, color_space: None }
+    }
 
-        const KEYFRAME_EVERY: u32 = 20;
-        let frame = |number: u32| {
-            let keyframe = number.is_multiple_of(KEYFRAME_EVERY);
-            let mut data = vec![0; 5_000];
-            data[..10].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2]);
-            data[10..14].copy_from_slice(&number.to_be_bytes());
-            let timestamp = MediaTime::from_ticks(i64::from(number) * 900, 90_000);
-            EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe, color_space: None }
-        };
+    async fn next_number(track: &RemoteTrack) -> u32 {
+        let limit = Duration::from_secs(30);
+        let received = tokio::time::timeout(limit, track.recv()).await.expect("a frame").expect("a track");
+        u32::from_be_bytes(received.data[10..14].try_into().unwrap())
+    }
+
+    /// A server with a broadcast, what sends it, its viewer, and the track there.
+    async fn watched(broadcast: &Broadcast) -> (Endpoint, PeerConnection, PeerConnection, RemoteTrack) {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = EndpointConfig { address, shards: Some(1), ..EndpointConfig::default() };
         let server = Endpoint::bind(config).unwrap();
-        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
         let sender = PeerConnection::new(Configuration::on(&server)).await.unwrap();
         sender.add_track(MediaStreamTrack::new(MediaKind::Video, vec![broadcast.clone()])).await.unwrap();
         let viewer =
@@ -362,25 +367,91 @@ mod tests {
         let answer = viewer.create_answer().await.unwrap();
         viewer.set_local_description(answer).await.unwrap();
         sender.set_remote_description(viewer.local_description().unwrap()).await.unwrap();
-        let sending = broadcast.clone();
-        let feeder = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(10));
-            for number in 0.. {
-                ticks.tick().await;
-                sending.send(&frame(number), Instant::now());
-            }
-        });
         let track = loop {
             if let Some(PeerConnectionEvent::Track(event)) = events.recv().await {
                 break event.track;
             }
         };
+        (server, sender, viewer, track)
+    }
+
+    /// Sends a picture every ten milliseconds.
+    fn feed(broadcast: &Broadcast, keyframe_every: u32) -> tokio::task::JoinHandle<()> {
+        let sending = broadcast.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            for number in 0.. {
+                ticks.tick().await;
+                sending.send(&frame(number, number.is_multiple_of(keyframe_every)), Instant::now());
+            }
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_for_a_keyframe_is_answered_from_the_group_that_is_kept() {
+        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+        let (_server, sender, viewer, track) = watched(&broadcast).await;
+        // Fewer pictures than are kept, and no second keyframe.
+        let sending = broadcast.clone();
+        let send = move |numbers: std::ops::Range<u32>| {
+            numbers.for_each(|number| sending.send(&frame(number, number == 0), Instant::now()));
+        };
+        broadcast.demand().wait_for(|demand| *demand > 0).await.unwrap();
+        send(0..20);
+        for number in 0..20 {
+            assert_eq!(next_number(&track).await, number);
+        }
+        let requests = broadcast.keyframe_requests();
+        let asked = *requests.borrow();
+        // The viewer asks by the means of its connection, more than once.
+        let ssrc = sender
+            .call(|entry, _| {
+                let transceiver = entry.connection.transceivers()[0].id();
+                entry.connection.negotiated_sender(transceiver).unwrap().ssrc
+            })
+            .await
+            .unwrap();
+        let mut request = viewer
+            .call(move |entry, _| {
+                let mut rtcp = RtcpWriter::default();
+                rtcp.receiver_report(Ssrc(1), &[]);
+                rtcp.picture_loss_indication(Ssrc(1), ssrc);
+                rtcp.picture_loss_indication(Ssrc(1), ssrc);
+                let mut protected = Vec::new();
+                entry.connection.srtp_mut().unwrap().protect_rtcp(rtcp.bytes(), &mut protected).unwrap();
+                protected
+            })
+            .await
+            .unwrap();
+        sender
+            .call(move |entry, now| {
+                let pair = entry.connection.selected_pair().unwrap();
+                let datagram = Datagram { source: pair.remote, destination: pair.local, contents: &mut request };
+                let _ = entry.connection.handle_input(now, datagram);
+            })
+            .await
+            .unwrap();
+        send(20..25);
+        // From the keyframe again, once, and then on with the stream.
+        let mut numbers = Vec::new();
+        while numbers.last() != Some(&24) {
+            numbers.push(next_number(&track).await);
+        }
+        let again = numbers.iter().position(|number| *number == 0).expect("the keyframe again");
+        assert!(numbers[again..].iter().copied().eq(0..25), "{numbers:?}");
+        assert_eq!(*requests.borrow(), asked, "the source need not make one");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_shard_that_hangs_drops_whole_frames_and_goes_on_at_a_keyframe() {
+        const KEYFRAME_EVERY: u32 = 20;
+        let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+        let (server, sender, _viewer, track) = watched(&broadcast).await;
+        let feeder = feed(&broadcast, KEYFRAME_EVERY);
         let mut numbers = Vec::new();
         let mut hung = false;
-        let limit = Duration::from_secs(30);
         while !hung || numbers.len() < 150 {
-            let received = tokio::time::timeout(limit, track.recv()).await.expect("a frame").expect("a track");
-            numbers.push(u32::from_be_bytes(received.data[10..14].try_into().unwrap()));
+            numbers.push(next_number(&track).await);
             if numbers.len() == 30 {
                 // What a processor that is too slow does, all at once.
                 sender.call(|_, _| std::thread::sleep(Duration::from_millis(900))).await.unwrap();

@@ -29,14 +29,17 @@ impl Connection {
             }
             RtcpPacket::ReceiverReport { reports, .. } => self.handle_reports(now, &reports),
             RtcpPacket::Nack { media, lost } => {
-                if let Some(slot) = self.senders.iter_mut().find(|slot| slot.sender.ssrc == media) {
-                    slot.sender.handle_nack(now, &lost);
+                let measured = self.transport.ice.round_trip_time();
+                if let Some(slot) = self.senders.iter_mut().find(|slot| slot.sender.ssrc == media)
+                    && slot.sender.handle_nack(now, measured, &lost)
+                {
+                    slot.keyframes.packets_repaired(now);
                 }
             }
-            RtcpPacket::PictureLossIndication { media } => self.keyframe_requested(media, false),
+            RtcpPacket::PictureLossIndication { media } => self.keyframe_requested(now, media, None),
             RtcpPacket::FullIntraRequest { requests } => {
-                for (media, _) in requests {
-                    self.keyframe_requested(media, true);
+                for (media, number) in requests {
+                    self.keyframe_requested(now, media, Some(number));
                 }
             }
             RtcpPacket::ReceiverEstimatedMaximumBitrate { bitrate, .. } => {
@@ -62,10 +65,25 @@ impl Connection {
         }
     }
 
-    fn keyframe_requested(&mut self, media: Ssrc, full_intra: bool) {
-        if let Some(slot) = self.senders.iter_mut().find(|slot| slot.sender.ssrc == media) {
-            slot.sender.count_keyframe_request(full_intra);
+    /// A picture loss indication, or a full intra request with its number.
+    fn keyframe_requested(&mut self, now: Instant, media: Ssrc, full_intra: Option<u8>) {
+        let Some(slot) = self.senders.iter_mut().find(|slot| slot.sender.ssrc == media) else { return };
+        slot.sender.count_keyframe_request(full_intra.is_some());
+        let told = match full_intra {
+            Some(number) => slot.keyframes.handle_full_intra(now, number),
+            None => slot.keyframes.handle_request(now),
+        };
+        if told {
             self.events.push_back(ConnectionEvent::KeyframeRequested { transceiver: slot.transceiver });
+        }
+    }
+
+    /// Tells the requests for keyframes that were held until now.
+    pub(super) fn drive_keyframe_requests(&mut self, now: Instant) {
+        for slot in &mut self.senders {
+            if slot.keyframes.handle_timeout(now) {
+                self.events.push_back(ConnectionEvent::KeyframeRequested { transceiver: slot.transceiver });
+            }
         }
     }
 

@@ -5,19 +5,23 @@
 //! [`Connection::poll_event`] and asks [`Connection::poll_timeout`] when to come back.
 
 mod batch;
+mod catch_up;
 mod data;
 mod dtmf;
 mod event;
 mod extensions;
 mod feedback;
 mod gathering;
+mod history;
 mod inbound;
+mod keyframe_requests;
 mod negotiation;
 mod pacer;
 mod parameters;
 mod random;
 mod receiver;
 mod restart;
+mod retransmission;
 mod sender;
 mod sources;
 mod state;
@@ -45,6 +49,7 @@ use crate::srtp::SrtpSession;
 use crate::types::Bitrate;
 
 use dtmf::Dtmf;
+use keyframe_requests::KeyframeRequests;
 use pacer::Pacer;
 pub(crate) use random::Random;
 use receiver::RtpReceiver;
@@ -68,8 +73,8 @@ pub use stats::{ConnectionStats, ReceiverReport, SenderReport};
 pub use stats_report::RemoteSenderReport;
 pub use transport::DtlsTransportState;
 
-/// What a connection may send at once, and how fast what exceeds it may follow. An ordinary frame leaves whole; what a
-/// late joiner catches up with is spread, so that the peer's socket buffer holds it.
+/// What a connection may send at once, and how fast what exceeds it may follow, so that the peer's socket buffer holds it.
+/// An ordinary frame leaves whole; what a late joiner catches up with has a slower pace of its own.
 const PACER_BURST: u64 = 128 * 1024;
 const PACER_BYTES_PER_SECOND: u64 = 12_500_000;
 
@@ -175,12 +180,28 @@ struct SenderSlot {
     transaction: Option<u64>,
     stopped: bool,
     dtmf: Dtmf,
+    keyframes: KeyframeRequests,
 }
 
 impl SenderSlot {
     fn new(transceiver: TransceiverId, sender: RtpSender) -> Self {
         let encoding = RtpEncodingParameters::DEFAULT;
-        Self { transceiver, sender, media: None, encoding, transaction: None, stopped: false, dtmf: Dtmf::default() }
+        Self {
+            transceiver,
+            sender,
+            media: None,
+            encoding,
+            transaction: None,
+            stopped: false,
+            dtmf: Dtmf::default(),
+            keyframes: KeyframeRequests::default(),
+        }
+    }
+
+    /// When it has something to do next.
+    fn poll_timeout(&self) -> Option<Instant> {
+        let timers = [self.dtmf.poll_timeout(), self.keyframes.poll_timeout(), self.sender.poll_timeout()];
+        timers.into_iter().flatten().min()
     }
 
     /// What was negotiated, if anything may be sent now.
@@ -275,18 +296,22 @@ impl Connection {
     /// Tells the time, when [`poll_timeout`](Self::poll_timeout) asked for it. Returns what is left to do.
     pub fn handle_timeout(&mut self, now: Instant) -> Attention {
         let changed = self.transport.handle_timeout(now);
-        if !changed && self.only_reports() {
+        if self.paced_until.is_some_and(|until| until <= now) {
+            self.paced_until = None;
+        }
+        self.senders.iter_mut().for_each(|slot| slot.sender.handle_timeout(now));
+        if !changed && self.only_reports(now) {
             // Whoever is written to anyway gets the report that is due soon as well: the thread wakes up half as often. The
-            // check is the longer of the two, and with it in front both leave in one run.
+            // check is the longer of the two, and with it in front both leave in one run. Who catches up is written to all
+            // the time.
             self.transport.enqueue_checks();
-            if self.next_report.is_some_and(|at| at <= now + EARLY_REPORT) {
+            let early = if self.is_paced() { Duration::ZERO } else { EARLY_REPORT };
+            if self.next_report.is_some_and(|at| at <= now + early) {
                 self.send_reports(now);
             }
             return Attention::Transmit;
         }
-        if self.paced_until.is_some_and(|until| until <= now) {
-            self.paced_until = None;
-        }
+        self.drive_keyframe_requests(now);
         self.drive_receivers(now);
         self.drive_dtmf(now);
         if self.next_report.is_some_and(|at| at <= now) {
@@ -296,19 +321,24 @@ impl Connection {
         Attention::Everything
     }
 
-    /// Whether all that has a time here is the reports.
-    fn only_reports(&self) -> bool {
+    /// Whether all that is due here is reports and packets that were spread.
+    fn only_reports(&self, now: Instant) -> bool {
+        let requested = |slot: &SenderSlot| slot.keyframes.poll_timeout().is_some_and(|at| at <= now);
         self.receivers.is_empty()
             && self.events.is_empty()
-            && self.paced_until.is_none()
-            && self.senders.iter().all(|slot| slot.dtmf.poll_timeout().is_none())
+            && self.senders.iter().all(|slot| slot.dtmf.poll_timeout().is_none() && !requested(slot))
+    }
+
+    /// Whether packets wait for their time.
+    fn is_paced(&self) -> bool {
+        self.paced_until.is_some() || self.senders.iter().any(|slot| slot.sender.catches_up())
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next; to be asked again after every other call.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         let receivers = self.receivers.iter().filter_map(RtpReceiver::poll_timeout).min();
-        let tones = self.senders.iter().filter_map(|slot| slot.dtmf.poll_timeout()).min();
-        let timers = [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers, tones];
+        let senders = self.senders.iter().filter_map(SenderSlot::poll_timeout).min();
+        let timers = [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers, senders];
         timers.into_iter().flatten().min()
     }
 
@@ -334,12 +364,14 @@ impl Connection {
                 continue;
             }
             let first_frame = slot.sender.stats().frames_sent == 0;
-            outcome = slot.sender.poll_transmit(now, pair, srtp, batch, &mut budget);
+            let measured = if slot.sender.catches_up() { self.transport.ice.round_trip_time() } else { None };
+            let stopped = slot.sender.poll_transmit(now, measured, pair, srtp, batch, &mut budget);
             if first_frame && slot.sender.stats().frames_sent > 0 {
                 // The first report follows the first frame at once, for the receiver aligns sound and pictures by it.
                 self.next_report = Some(now);
             }
-            if outcome != Stopped::Done {
+            if !matches!(stopped, Stopped::Done | Stopped::CatchingUp) {
+                outcome = stopped;
                 self.next_sender = if outcome == Stopped::BatchFull { at } else { (at + 1) % self.senders.len() };
                 break;
             }
@@ -352,7 +384,7 @@ impl Connection {
             }
         }
         match outcome {
-            Stopped::Done => true,
+            Stopped::Done | Stopped::CatchingUp => true,
             Stopped::BatchFull => false,
             Stopped::Paced(bytes) => {
                 self.paced_until = Some(now + self.pacer.wait_for(bytes.max(16 * 1024)));
@@ -380,8 +412,28 @@ impl Connection {
         }
         let Some(slot) = self.senders.iter_mut().find(|slot| slot.transceiver == transceiver) else { return };
         if slot.sender.enqueue(frame, timestamp) {
-            self.events.push_back(ConnectionEvent::KeyframeRequested { transceiver });
+            slot.keyframes.hold(frame.captured_at);
         }
+    }
+
+    /// Gives a viewer who joins late, or has asked for a keyframe, the frames that are kept of a stream: from a keyframe up
+    /// to the last frame that [`send_frame`](Self::send_frame) had or would have had. What still waits for the viewer is
+    /// dropped. They leave as fast as the path seems to carry, about three times as fast as the stream at first; their
+    /// timestamps are those of the time at which they leave, and all of them can be sent again. A keyframe that comes
+    /// meanwhile takes the place of all that is left.
+    ///
+    /// Returns whether it is so: not if there is no keyframe at the front, another codec is chosen, or there are more than
+    /// 1,023 frames or 32 MiB. To be followed by [`poll_transmit`](Self::poll_transmit).
+    pub fn catch_up(&mut self, now: Instant, transceiver: TransceiverId, frames: &[Arc<PacketizedFrame>]) -> bool {
+        if self.transport.media_pair().is_none() {
+            return false;
+        }
+        let Some(slot) = self.senders.iter_mut().find(|slot| slot.transceiver == transceiver) else { return false };
+        let begun = slot.sender.catch_up(now, frames);
+        if begun {
+            slot.keyframes.catch_up_began(now);
+        }
+        begun
     }
 
     /// Whether, after frames were sent, there is more to do than to send: an event waits, or a timer was set anew.
@@ -389,6 +441,7 @@ impl Connection {
         !self.events.is_empty()
             || self.transport.data.has_events()
             || self.paced_until.is_some()
+            || self.senders.iter().any(|slot| slot.poll_timeout().is_some())
             || self.next_report.is_some_and(|at| at <= now)
     }
 
@@ -406,7 +459,11 @@ impl Connection {
         self.next_report = None;
         self.paced_until = None;
         self.receivers.clear();
-        self.senders.iter_mut().for_each(|slot| slot.dtmf = Dtmf::default());
+        for slot in &mut self.senders {
+            slot.dtmf = Dtmf::default();
+            slot.keyframes = KeyframeRequests::default();
+            slot.sender.stop();
+        }
         self.after(now);
     }
 

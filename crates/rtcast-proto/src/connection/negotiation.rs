@@ -13,7 +13,7 @@ use crate::jsep::{
     LocalTransport, Negotiated, NegotiatedMedia, Outcome, RemoteCandidate, SignalingState, Transceiver, TransceiverId,
     TransceiverInit, carries,
 };
-use crate::sdp::{Candidate, DescriptionError, IceCandidate, SdpType, SessionDescription};
+use crate::sdp::{Candidate, DescriptionError, IceCandidate, RtcpFeedback, SdpType, SessionDescription};
 use crate::types::MediaKind;
 use crate::{Codec, RtpCodec};
 
@@ -225,8 +225,12 @@ impl Connection {
             return false;
         };
         let extensions = SendExtensions::negotiated(media);
-        let encoding =
-            SendEncoding { codec: entry.codec.codec, payload_type: entry.payload_type, rtx_payload_type: entry.rtx };
+        let encoding = SendEncoding {
+            codec: entry.codec.codec,
+            payload_type: entry.payload_type,
+            rtx_payload_type: entry.rtx,
+            nack: entry.rtx.is_some() || entry.feedback.contains(&RtcpFeedback::Nack),
+        };
         slot.sender.set_encoding(Some(encoding), extensions);
         true
     }

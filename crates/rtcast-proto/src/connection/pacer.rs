@@ -17,6 +17,12 @@ impl Pacer {
         Self { bytes_per_second, burst, level: burst, updated: None }
     }
 
+    /// Goes on with another rate and brim.
+    pub(super) const fn set_rate(&mut self, bytes_per_second: u64, burst: u64) {
+        self.bytes_per_second = bytes_per_second;
+        self.burst = burst;
+    }
+
     /// The bytes that may leave now.
     pub(super) fn available(&mut self, now: Instant) -> usize {
         let updated = *self.updated.get_or_insert(now);

@@ -1,12 +1,15 @@
 //! The sending half of a transceiver: from packetised frames to protected packets, with retransmission.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::TransmitBatch;
+use super::catch_up::{CatchUp, Shown, stream_rate};
 use super::extensions::SendExtensions;
+use super::history::{History, Sent, SentFrame};
 use super::random::Random;
+use super::retransmission::Retransmissions;
 use crate::codec::Codec;
 use crate::color::ColorSpace;
 use crate::frame::PacketizedFrame;
@@ -16,18 +19,19 @@ use crate::rtp::{FIXED_HEADER_LENGTH, write_header};
 use crate::srtp::SrtpSession;
 use crate::types::{MediaKind, PayloadType, SequenceNumber, Ssrc};
 
-/// Frames that wait for the socket. What comes on top is dropped up to the next keyframe.
+/// Frames that wait for the socket, and their bytes; the frames are shared with the stream's other viewers. What comes on
+/// top is dropped up to the next keyframe.
 const MAX_QUEUED_FRAMES: usize = 1_024;
+const MAX_QUEUED_BYTES: usize = 32 << 20;
 
-/// Frames kept for retransmission, two seconds of pictures; they are shared with all other viewers, so that only the
-/// reference costs.
-const MAX_SENT_FRAMES: usize = 64;
+/// Frames that have waited so long when a keyframe comes are left out: the viewer goes on from the keyframe.
+const MAX_WAIT: Duration = Duration::from_millis(200);
 
-/// Retransmissions that wait; further requests are ignored, the peer repeats them.
-const MAX_RETRANSMISSIONS: usize = 1_024;
+/// What may be sent again in a second at least: a few packets, however little a stream takes.
+const LEAST_ALLOWANCE: u64 = 8 * 1_024;
 
-/// A packet is not retransmitted twice within this time.
-const RETRANSMISSION_PAUSE: Duration = Duration::from_millis(10);
+/// Beyond this share of lost packets the path is taken to be too narrow for the stream.
+const CONGESTED: f64 = 0.25;
 
 /// The longest payload that a retransmission can carry.
 const MAX_RETRANSMITTED_PAYLOAD: usize = 1_498;
@@ -38,6 +42,8 @@ pub(super) struct SendEncoding {
     pub(super) codec: Codec,
     pub(super) payload_type: PayloadType,
     pub(super) rtx_payload_type: Option<PayloadType>,
+    /// Whether the peer asks for lost packets.
+    pub(super) nack: bool,
 }
 
 /// Counters of a sender, as W3C's `RTCOutboundRtpStreamStats` and `RTCRemoteInboundRtpStreamStats` name them.
@@ -83,19 +89,24 @@ pub struct SenderStats {
 
 struct QueuedFrame {
     frame: Arc<PacketizedFrame>,
+    /// By the frame's own time, which reports go by.
+    own_timestamp: u32,
+    /// What its packets bear.
     timestamp: u32,
     next: usize,
     first_sequence: u64,
+    /// When its first packet left, once that has.
+    sent_at: Option<Instant>,
     with_mid: bool,
+    catching_up: bool,
     /// The payload type and marker of a packet that is no frame.
     event: Option<(PayloadType, bool)>,
 }
 
-struct SentFrame {
-    frame: Arc<PacketizedFrame>,
-    timestamp: u32,
-    first_sequence: u64,
-    with_mid: bool,
+/// The round-trip time by all that measures it, if anything does.
+struct RoundTrips {
+    shortest: Option<Duration>,
+    latest: Option<Duration>,
 }
 
 /// Why writing into a batch stopped.
@@ -107,6 +118,8 @@ pub(super) enum Stopped {
     BatchFull,
     /// The pacer must fill first; the next packet has so many bytes.
     Paced(usize),
+    /// What the viewer catches up with is being spread; [`RtpSender::poll_timeout`] says when it goes on.
+    CatchingUp,
 }
 
 pub(super) struct RtpSender {
@@ -127,10 +140,17 @@ pub(super) struct RtpSender {
     rtx_sequence: u64,
     queue: VecDeque<QueuedFrame>,
     waiting_for_keyframe: bool,
-    sent: VecDeque<SentFrame>,
-    retransmissions: VecDeque<u64>,
-    /// When a packet was last sent again, `None` while it waits for that: a repeated request costs no more than a look-up.
-    requested: HashMap<u64, Option<Instant>>,
+    queued_bytes: usize,
+    catch_up: Option<Box<CatchUp>>,
+    /// What the last catch-up has shown of the path.
+    shown: Option<Shown>,
+    /// The timestamp of the last packet, once there was a catch-up.
+    last_timestamp: Option<u32>,
+    history: History,
+    /// There once the peer has asked for something.
+    retransmissions: Option<Box<Retransmissions>>,
+    /// The packet up to which losses were counted.
+    losses_counted: u64,
     last_frame: Option<(Instant, u32, u32)>,
     packets: u32,
     octets: u32,
@@ -157,9 +177,13 @@ impl RtpSender {
             rtx_sequence: u64::from(random.u32() & 0x7fff),
             queue: VecDeque::new(),
             waiting_for_keyframe: false,
-            sent: VecDeque::new(),
-            retransmissions: VecDeque::new(),
-            requested: HashMap::new(),
+            queued_bytes: 0,
+            catch_up: None,
+            shown: None,
+            last_timestamp: None,
+            history: History::default(),
+            retransmissions: None,
+            losses_counted: 0,
             last_frame: None,
             packets: 0,
             octets: 0,
@@ -172,20 +196,22 @@ impl RtpSender {
     /// Sets what negotiation settled.
     pub(super) fn set_encoding(&mut self, encoding: Option<SendEncoding>, extensions: SendExtensions) {
         if self.encoding != encoding {
-            self.queue.clear();
-            self.sent.clear();
-            self.retransmissions.clear();
-            self.requested.clear();
+            self.stop();
         }
         if self.extensions != extensions {
             // Packets already sent were signed with the old block and could not be repeated with the new one.
-            self.sent.clear();
-            self.retransmissions.clear();
-            self.requested.clear();
+            self.forget_sent();
             self.extensions = extensions;
             self.mid_needed = true;
         }
         self.encoding = encoding;
+    }
+
+    fn forget_sent(&mut self) {
+        self.history.clear();
+        if let Some(retransmissions) = &mut self.retransmissions {
+            retransmissions.clear();
+        }
     }
 
     pub(super) const fn encoding(&self) -> Option<&SendEncoding> {
@@ -199,19 +225,19 @@ impl RtpSender {
     /// Queues a frame; `timestamp` is its time in RTP ticks, usually the frame's own. Returns whether a keyframe is
     /// needed because frames were dropped.
     pub(super) fn enqueue(&mut self, frame: &Arc<PacketizedFrame>, timestamp: i64) -> bool {
-        if self.encoding.as_ref().is_none_or(|encoding| encoding.codec != frame.codec) || frame.is_empty() {
+        if !self.takes(frame) {
             return false;
         }
-        if self.interrupted {
-            return false;
-        }
-        if self.queue.len() >= MAX_QUEUED_FRAMES {
+        let bytes = frame.payload_bytes();
+        if self.queue.len() >= MAX_QUEUED_FRAMES || self.queued_bytes + bytes > MAX_QUEUED_BYTES {
             // The viewer is slower than the stream. A frame of which packets have left is finished; of the others only
             // what follows the next keyframe is of use.
-            let keep = usize::from(self.queue.front().is_some_and(|queued| queued.next > 0));
-            self.stats.frames_dropped += (self.queue.len() - keep) as u64;
-            self.queue.truncate(keep);
+            self.stats.frames_dropped += self.drop_waiting() as u64;
             self.waiting_for_keyframe = true;
+        }
+        if frame.keyframe && frame.codec.kind() == MediaKind::Video && self.is_behind(frame) {
+            // What the viewer is still owed leads to a picture that is older than this one.
+            self.drop_waiting();
         }
         if self.waiting_for_keyframe {
             if !frame.keyframe {
@@ -220,20 +246,75 @@ impl RtpSender {
             }
             self.waiting_for_keyframe = false;
         }
+        self.push_frame(frame, timestamp, self.catch_up.is_some());
+        false
+    }
+
+    /// Queues frames that were captured before now, beginning with a keyframe, in the place of all that waits: the viewer
+    /// is given them as fast as the path seems to carry, with timestamps that go on from those sent so far, and then goes
+    /// on with the stream. Returns whether it is so.
+    pub(super) fn catch_up(&mut self, now: Instant, frames: &[Arc<PacketizedFrame>]) -> bool {
+        let bytes = frames.iter().map(|frame| frame.payload_bytes()).sum::<usize>();
+        let fits = frames.len() < MAX_QUEUED_FRAMES && bytes <= MAX_QUEUED_BYTES;
+        let decodable = frames.first().is_some_and(|first| first.keyframe);
+        if !(fits && decodable && frames.iter().all(|frame| self.takes(frame))) {
+            return false;
+        }
+        self.drop_waiting();
+        if let Some(retransmissions) = &mut self.retransmissions {
+            retransmissions.clear();
+        }
+        self.waiting_for_keyframe = false;
+        self.end_catch_up(now);
+        let rate = stream_rate(frames.iter().map(|frame| &**frame));
+        self.catch_up = Some(Box::new(CatchUp::new(now, rate, self.shown)));
+        self.last_timestamp = self.last_timestamp.or(self.last_queued.map(|(_, timestamp)| timestamp));
+        for frame in frames {
+            self.push_frame(frame, frame.timestamp, true);
+        }
+        true
+    }
+
+    /// Whether this is a frame that may be sent now.
+    fn takes(&self, frame: &PacketizedFrame) -> bool {
+        let encoded = self.encoding.as_ref().is_some_and(|encoding| encoding.codec == frame.codec);
+        encoded && !frame.is_empty() && !self.interrupted
+    }
+
+    /// Whether frames wait that were captured long before this one.
+    fn is_behind(&self, frame: &PacketizedFrame) -> bool {
+        let Some(waiting) = self.queue.iter().find(|queued| queued.next == 0) else { return false };
+        let behind = frame.captured_at.saturating_duration_since(waiting.frame.captured_at);
+        waiting.event.is_none() && (self.catch_up.is_some() || behind > MAX_WAIT)
+    }
+
+    /// Drops all frames of which no packet has left. Returns how many there were.
+    fn drop_waiting(&mut self) -> usize {
+        let keep = usize::from(self.queue.front().is_some_and(|queued| queued.next > 0));
+        let dropped = self.queue.len() - keep;
+        self.queue.truncate(keep);
+        self.queued_bytes = self.queue.front().map_or(0, |queued| queued.frame.payload_bytes());
+        dropped
+    }
+
+    fn push_frame(&mut self, frame: &Arc<PacketizedFrame>, timestamp: i64, catching_up: bool) {
         if std::mem::take(&mut self.new_timeline) {
-            self.join_timeline(frame, timestamp);
+            self.join_timeline(frame, timestamp, catching_up);
         }
         let timestamp = self.timestamp_offset.wrapping_add(timestamp as u32);
         self.last_queued = Some((frame.captured_at, timestamp));
+        self.queued_bytes += frame.payload_bytes();
         self.queue.push_back(QueuedFrame {
             frame: Arc::clone(frame),
+            own_timestamp: timestamp,
             timestamp,
             next: 0,
             first_sequence: self.next_sequence,
+            sent_at: None,
             with_mid: false,
+            catching_up,
             event: None,
         });
-        false
     }
 
     /// Whether frames are left out from now on, because a tone goes instead.
@@ -271,12 +352,16 @@ impl RtpSender {
         let Some(encoding) = &self.encoding else { return };
         let mut packet = PacketizedFrame::new(encoding.codec, 0, false, began, 0);
         packet.push(&[&payload]);
+        self.queued_bytes += packet.payload_bytes();
         self.queue.push_back(QueuedFrame {
             frame: Arc::new(packet),
+            own_timestamp: timestamp,
             timestamp,
             next: 0,
             first_sequence: self.next_sequence,
+            sent_at: None,
             with_mid: false,
+            catching_up: false,
             event: Some((payload_type, marker)),
         });
     }
@@ -286,16 +371,17 @@ impl RtpSender {
         self.new_timeline = true;
     }
 
-    /// Moves the offset so that the frame lies as far behind the last one as it was captured later, but behind it.
-    fn join_timeline(&mut self, frame: &PacketizedFrame, timestamp: i64) {
+    /// Moves the offset so that the frame lies as far behind the last one as it was captured later, but behind it. What a
+    /// viewer catches up with was captured before; its timestamps are set when it leaves.
+    fn join_timeline(&mut self, frame: &PacketizedFrame, timestamp: i64, catching_up: bool) {
         let Some((captured_at, last)) = self.last_queued else { return };
         let rate = frame.codec.clock_rate();
-        let elapsed = frame.captured_at.saturating_duration_since(captured_at).as_secs_f64() * f64::from(rate);
-        let by_capture = last.wrapping_add(elapsed as u32).wrapping_sub(frame.timestamp as u32);
-        // What a joiner catches up with bears other times than its own; a millisecond is the least that lies between.
+        let elapsed = ticks(frame.captured_at.saturating_duration_since(captured_at), rate);
+        let earlier = ticks(captured_at.saturating_duration_since(frame.captured_at), rate);
+        let by_capture = last.wrapping_add(elapsed).wrapping_sub(earlier).wrapping_sub(timestamp as u32);
         let by_order = last.wrapping_add(rate / 1_000).wrapping_sub(timestamp as u32);
         let later = by_capture.wrapping_sub(by_order).cast_signed() >= 0;
-        self.timestamp_offset = if later { by_capture } else { by_order };
+        self.timestamp_offset = if later || catching_up { by_capture } else { by_order };
     }
 
     /// Whether nothing was sent since the last report.
@@ -306,12 +392,37 @@ impl RtpSender {
     /// See [`Connection::warm`](super::Connection::warm).
     pub(super) fn warm(&self) -> usize {
         let reports = self.reports_sent.front().map_or(0, |(middle, _)| *middle as usize);
-        let queues = (self.queue.len() + self.retransmissions.len()).wrapping_add(self.ssrc.0 as usize);
+        let queues = self.queue.len().wrapping_add(self.ssrc.0 as usize);
         queues.wrapping_add(reports).wrapping_add(self.stats.reports_received as usize)
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.retransmissions.is_empty()
+        !self.queue.is_empty() || self.retransmissions.as_ref().is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    /// Tells the time, when [`poll_timeout`](Self::poll_timeout) asked for it.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(catch_up) = &mut self.catch_up {
+            catch_up.handle_timeout(now);
+        }
+    }
+
+    /// Nothing is sent any more.
+    pub(super) fn stop(&mut self) {
+        self.queue.clear();
+        self.queued_bytes = 0;
+        self.catch_up = None;
+        self.forget_sent();
+    }
+
+    /// Whether the viewer is behind the stream and being given what it missed.
+    pub(super) const fn catches_up(&self) -> bool {
+        self.catch_up.is_some()
+    }
+
+    /// When what the viewer catches up with goes on, if it waits for that.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.catch_up.as_ref()?.next_at()
     }
 
     /// Writes waiting packets until nothing is left, the batch is full or `budget` bytes are spent. The budget is
@@ -319,6 +430,7 @@ impl RtpSender {
     pub(super) fn poll_transmit(
         &mut self,
         now: Instant,
+        measured: Option<Duration>,
         pair: SelectedPair,
         srtp: &SrtpSession,
         batch: &mut TransmitBatch,
@@ -329,23 +441,41 @@ impl RtpSender {
         if stopped != Stopped::Done {
             return stopped;
         }
+        let round_trips = self.round_trips(measured);
+        if let Some(catch_up) = &mut self.catch_up {
+            catch_up.adapt(now, round_trips.latest);
+            self.history.keep(now);
+        }
         let overhead = srtp.profile().rtp_overhead();
         while let Some(queued) = self.queue.front_mut() {
             if queued.next == 0 {
                 queued.first_sequence = self.next_sequence;
                 queued.with_mid = self.mid_needed;
+                queued.timestamp = queued.timestamp_at(now, self.last_timestamp);
             }
             let count = queued.frame.len();
+            let plain = self.extensions.block(queued.with_mid, None, 0);
             while let Some(payload) = queued.frame.payload(queued.next) {
-                let color_space = color_space(&queued.frame, queued.next);
-                let block = self.extensions.block(queued.with_mid, color_space, payload.len());
-                let extension = block.bytes();
+                let colored = color_space(&queued.frame, queued.next)
+                    .map(|space| self.extensions.block(queued.with_mid, Some(space), payload.len()));
+                let extension = colored.as_ref().unwrap_or(&plain).bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 let length = header_length + payload.len() + overhead;
                 if *budget < length {
                     return Stopped::Paced(length);
                 }
+                if let Some(catch_up) = &mut self.catch_up
+                    && !catch_up.admits(now, length)
+                {
+                    return Stopped::CatchingUp;
+                }
                 let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
+                if queued.next == 0 {
+                    queued.sent_at = Some(now);
+                    if queued.event.is_none() && (queued.catching_up || self.last_timestamp.is_some()) {
+                        self.last_timestamp = Some(queued.timestamp);
+                    }
+                }
                 let index = self.next_sequence;
                 let last = queued.next + 1 == count && encoding.codec.kind() == MediaKind::Video;
                 let (payload_type, marker) = queued.event.unwrap_or((encoding.payload_type, last));
@@ -358,6 +488,9 @@ impl RtpSender {
                 } else {
                     batch.commit(pair, length);
                     *budget -= length;
+                    if let Some(catch_up) = &mut self.catch_up {
+                        catch_up.consume(length);
+                    }
                 }
                 self.next_sequence += 1;
                 queued.next += 1;
@@ -368,30 +501,60 @@ impl RtpSender {
                 self.stats.header_bytes_sent += header_length as u64;
             }
             if let Some(done) = self.queue.pop_front() {
-                self.finish(done);
+                self.finish(now, done);
             }
         }
+        self.end_catch_up(now);
         Stopped::Done
     }
 
-    /// Notes a request for lost packets.
-    pub(super) fn handle_nack(&mut self, now: Instant, lost: &[u16]) {
+    /// Notes a request for lost packets; `measured` is the round-trip time by ICE. Returns whether some of them are sent
+    /// again.
+    pub(super) fn handle_nack(&mut self, now: Instant, measured: Option<Duration>, lost: &[u16]) -> bool {
         self.stats.nack_count += 1;
-        let pausing = |at| now.saturating_duration_since(at) < RETRANSMISSION_PAUSE;
-        if self.requested.len() > 2 * MAX_RETRANSMISSIONS {
-            self.requested.retain(|_, at| at.is_none_or(pausing));
+        if self.encoding.as_ref().is_none_or(|encoding| !encoding.nack) {
+            return false;
         }
-        for &number in lost {
-            if self.retransmissions.len() >= MAX_RETRANSMISSIONS {
-                break;
-            }
-            let index = SequenceNumber(number).extend(self.next_sequence);
-            let recent = self.requested.get(&index).is_some_and(|at| at.is_none_or(pausing));
-            if !recent && self.find_sent(index).is_some() {
-                self.requested.insert(index, None);
-                self.retransmissions.push_back(index);
-            }
+        let round_trips = self.round_trips(measured);
+        let next = self.next_sequence;
+        let indices = || {
+            let extended = lost.iter().map(move |number| SequenceNumber(*number).extend(next));
+            extended.filter(move |index| *index < next)
+        };
+        if let Some(catch_up) = &mut self.catch_up {
+            let new = indices().filter(|index| *index >= self.losses_counted).count();
+            catch_up.handle_loss(now, new, round_trips.latest);
         }
+        self.losses_counted = indices().max().map_or(0, |index| index + 1).max(self.losses_counted);
+        let allowance = self.allowance(now);
+        let mut retransmissions = self.retransmissions.take().unwrap_or_else(|| Box::new(Retransmissions::new(now)));
+        // What has not been sent for a round trip cannot have been missed yet.
+        let shortest = round_trips.shortest.unwrap_or_default();
+        let packets = indices().filter_map(|index| {
+            let (sent, packet) = self.find_sent(index)?;
+            let missed = now.saturating_duration_since(sent.sent_at) >= shortest;
+            let length = sent.frame.payload(packet)?.len();
+            (missed && self.history.is_of_use(now, sent)).then_some((index, length))
+        });
+        let granted = retransmissions.handle_request(now, round_trips.latest, allowance, packets);
+        self.retransmissions = Some(retransmissions);
+        granted > 0
+    }
+
+    /// Both measurements of the round-trip time: a queue on the way makes the one longer that was made when it was full.
+    fn round_trips(&self, measured: Option<Duration>) -> RoundTrips {
+        let both = [measured, self.stats.round_trip_time];
+        let known = || both.into_iter().flatten();
+        RoundTrips { shortest: known().min(), latest: known().max() }
+    }
+
+    /// The bytes that may be sent again in a second: a quarter of what the stream takes; of what gets through of it, where
+    /// the path is too narrow for it.
+    fn allowance(&self, now: Instant) -> usize {
+        let rate = self.history.rate(now) as f64;
+        let lost = self.stats.fraction_lost;
+        let through = if lost > CONGESTED { 1.0 - lost } else { 1.0 };
+        ((rate * through / 4.0) as u64).max(LEAST_ALLOWANCE) as usize
     }
 
     /// Notes that a keyframe was asked for by a picture loss indication or a full intra request.
@@ -446,30 +609,36 @@ impl RtpSender {
         Some(info)
     }
 
-    fn finish(&mut self, done: QueuedFrame) {
+    fn finish(&mut self, now: Instant, done: QueuedFrame) {
         self.stats.frames_sent += u64::from(done.event.is_none());
         self.stats.key_frames_sent += u64::from(done.frame.keyframe);
-        self.last_frame = Some((done.frame.captured_at, done.timestamp, done.frame.codec.clock_rate()));
-        if done.event.is_some() {
-            // Each is told by several packets, and what comes late is of no use.
-            return;
+        self.queued_bytes = self.queued_bytes.saturating_sub(done.frame.payload_bytes());
+        self.last_frame = Some((done.frame.captured_at, done.own_timestamp, done.frame.codec.clock_rate()));
+        // An event is told by several packets, and what comes late is of no use.
+        let kept = self.encoding.as_ref().is_some_and(|encoding| encoding.nack) && done.event.is_none();
+        if kept && let Some(sent_at) = done.sent_at {
+            let QueuedFrame { frame, first_sequence, timestamp, with_mid, .. } = done;
+            self.history.push(now, SentFrame { frame, first_sequence, sent_at, timestamp, with_mid });
         }
-        if self.sent.len() >= MAX_SENT_FRAMES {
-            self.sent.pop_front();
-        }
-        self.sent.push_back(SentFrame {
-            frame: done.frame,
-            timestamp: done.timestamp,
-            first_sequence: done.first_sequence,
-            with_mid: done.with_mid,
-        });
     }
 
-    fn find_sent(&self, index: u64) -> Option<(&SentFrame, usize)> {
-        let after = self.sent.partition_point(|sent| sent.first_sequence <= index);
-        let sent = self.sent.get(after.checked_sub(1)?)?;
-        let packet = usize::try_from(index - sent.first_sequence).ok()?;
-        (packet < sent.frame.len()).then_some((sent, packet))
+    /// Ends the catch-up, if there is one: its viewer is where all are.
+    fn end_catch_up(&mut self, now: Instant) {
+        if let Some(catch_up) = self.catch_up.take() {
+            self.shown = catch_up.shown(now);
+        }
+    }
+
+    /// The frame of a packet that was sent, be it that more of its packets wait, and which of its packets that is.
+    fn find_sent(&self, index: u64) -> Option<(Sent<'_>, usize)> {
+        if let Some(queued) = self.queue.front()
+            && let Some(packet) = index.checked_sub(queued.first_sequence)
+            && packet < queued.next as u64
+            && queued.event.is_none()
+        {
+            return queued.view().map(|sent| (sent, packet as usize));
+        }
+        self.history.find(index)
     }
 
     fn retransmit(
@@ -482,13 +651,14 @@ impl RtpSender {
         budget: &mut usize,
     ) -> Stopped {
         let overhead = srtp.profile().rtp_overhead();
-        while let Some(&index) = self.retransmissions.front() {
+        while let Some(index) = self.retransmissions.as_ref().and_then(|waiting| waiting.front()) {
             if let Some((sent, packet)) = self.find_sent(index)
+                && self.history.is_of_use(now, sent)
                 && let Some(payload) = sent.frame.payload(packet)
                 && payload.len() <= MAX_RETRANSMITTED_PAYLOAD
             {
                 let marker = packet + 1 == sent.frame.len() && encoding.codec.kind() == MediaKind::Video;
-                let block = self.extensions.block(sent.with_mid, color_space(&sent.frame, packet), payload.len());
+                let block = self.extensions.block(sent.with_mid, color_space(sent.frame, packet), payload.len());
                 let extension = block.bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 // RFC 4588 §4: a stream of its own whose payload begins with the original sequence number. Without it
@@ -511,6 +681,9 @@ impl RtpSender {
                 if srtp.protect_rtp(ssrc, sequence, header_length, body, space).is_ok() {
                     batch.commit(pair, length);
                     *budget -= length;
+                    if let Some(catch_up) = &mut self.catch_up {
+                        catch_up.consume(length);
+                    }
                     self.stats.packets_sent += 1;
                     self.stats.bytes_sent += body.len() as u64;
                     self.stats.header_bytes_sent += header_length as u64;
@@ -521,11 +694,46 @@ impl RtpSender {
                     self.rtx_sequence += 1;
                 }
             }
-            self.requested.insert(index, Some(now));
-            self.retransmissions.pop_front();
+            if let Some(retransmissions) = &mut self.retransmissions {
+                retransmissions.pop(now);
+            }
         }
         Stopped::Done
     }
+}
+
+impl QueuedFrame {
+    /// The timestamp of a frame whose first packet leaves now. What a viewer catches up with bears the time at which it
+    /// leaves, so that it is shown when it comes and what follows lies behind it; `last` is what went before.
+    fn timestamp_at(&self, now: Instant, last: Option<u32>) -> u32 {
+        let rate = self.frame.codec.clock_rate();
+        let late = now.saturating_duration_since(self.frame.captured_at);
+        let timestamp = self.own_timestamp.wrapping_add(if self.catching_up { ticks(late, rate) } else { 0 });
+        match last {
+            Some(before) if self.event.is_none() => {
+                // By less than a second: a source whose time jumps back has its own reasons.
+                let back = before.wrapping_sub(timestamp).cast_signed();
+                let runs_back = (0..rate.cast_signed()).contains(&back);
+                if runs_back { before.wrapping_add(rate / 1_000) } else { timestamp }
+            }
+            _ => timestamp,
+        }
+    }
+
+    fn view(&self) -> Option<Sent<'_>> {
+        Some(Sent {
+            frame: &self.frame,
+            first_sequence: self.first_sequence,
+            sent_at: self.sent_at?,
+            timestamp: self.timestamp,
+            with_mid: self.with_mid,
+        })
+    }
+}
+
+/// A time in ticks of an RTP clock.
+fn ticks(time: Duration, rate: u32) -> u32 {
+    (time.as_secs_f64() * f64::from(rate)) as u64 as u32
 }
 
 /// What a packet tells of the colours: the last one of a keyframe does.
@@ -549,7 +757,7 @@ mod tests {
         let pair = SelectedPair { local: ([127, 0, 0, 1], 1).into(), remote: ([127, 0, 0, 1], 2).into() };
         let mut sender = RtpSender::new(&mut Random::new([1; 32]), Ssrc(1), Ssrc(2));
         let (payload_type, rtx) = (PayloadType::new(96), Some(PayloadType::new(97)));
-        let encoding = SendEncoding { codec: Codec::Vp8, payload_type, rtx_payload_type: rtx };
+        let encoding = SendEncoding { codec: Codec::Vp8, payload_type, rtx_payload_type: rtx, nack: true };
         sender.set_encoding(Some(encoding), SendExtensions::default());
         let data = vec![0x10; 5_000].into();
         let frame =
@@ -558,7 +766,7 @@ mod tests {
         let mut batch = TransmitBatch::default();
         let mut sent = |sender: &mut RtpSender, now| {
             batch.clear();
-            assert_eq!(sender.poll_transmit(now, pair, &srtp, &mut batch, &mut 1_000_000), Stopped::Done);
+            assert_eq!(sender.poll_transmit(now, None, pair, &srtp, &mut batch, &mut 1_000_000), Stopped::Done);
             batch.len()
         };
         assert!(!sender.enqueue(&packets, 0));
@@ -567,14 +775,23 @@ mod tests {
         // Everything that 16 bits can name: five of it were sent.
         let all: Vec<u16> = (0..=u16::MAX).collect();
         for _ in 0..20 {
-            sender.handle_nack(now, &all);
-            sender.handle_nack(now, &vec![first; 1_000]);
+            sender.handle_nack(now, None, &all);
+            sender.handle_nack(now, None, &vec![first; 1_000]);
         }
         assert_eq!(sent(&mut sender, now), 5);
-        sender.handle_nack(now + RETRANSMISSION_PAUSE / 2, &[first]);
-        assert_eq!(sent(&mut sender, now + RETRANSMISSION_PAUSE / 2), 0);
-        sender.handle_nack(now + RETRANSMISSION_PAUSE, &[first, first]);
-        assert_eq!(sent(&mut sender, now + RETRANSMISSION_PAUSE), 1);
+        // While no round trip was measured, a tenth of a second counts as one.
+        let at = |milliseconds| now + Duration::from_millis(milliseconds);
+        sender.handle_nack(at(99), None, &[first]);
+        assert_eq!(sent(&mut sender, at(99)), 0);
+        sender.handle_nack(at(100), None, &[first, first]);
+        assert_eq!(sent(&mut sender, at(100)), 1);
         assert_eq!(sender.stats().retransmitted_packets_sent, 6);
+        let round_trip = Some(Duration::from_millis(250));
+        sender.handle_nack(at(340), round_trip, &[first]);
+        assert_eq!(sent(&mut sender, at(340)), 0);
+        sender.handle_nack(at(350), round_trip, &[first]);
+        assert_eq!(sent(&mut sender, at(350)), 1);
+        sender.handle_nack(at(3_001), round_trip, &[first]);
+        assert_eq!(sent(&mut sender, at(3_001)), 0, "nobody waits for it any more");
     }
 }
