@@ -39,6 +39,11 @@ class Session {
     start.catch((error) => this.end(error.message, error.hint));
   }
 
+  async createOffer() {
+    const { type, sdp } = await this.pc.createOffer();
+    return { type, sdp: withStereo(sdp) };
+  }
+
   // Offers over the WebSocket; candidates follow as they are found, both ways.
   async startWebSocket() {
     const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}${path}/ws`);
@@ -48,7 +53,7 @@ class Session {
     socket.onclose = () => this.end('The server is gone.', 'Waiting for it to come back.');
     socket.onmessage = ({ data }) => this.receive(data).catch((error) => this.end(error.message));
 
-    const offer = await this.pc.createOffer();
+    const offer = await this.createOffer();
     await opened;
     this.pc.onicecandidate = ({ candidate }) => send({
       type: 'candidate',
@@ -85,7 +90,7 @@ class Session {
 
   // Offers by HTTP POST; the candidates that are found later follow in one PATCH each.
   async startWhep() {
-    await this.pc.setLocalDescription(await this.pc.createOffer());
+    await this.pc.setLocalDescription(await this.createOffer());
     const late = [];
     let flush = () => {};
     this.pc.onicecandidate = ({ candidate }) => { if (candidate) { late.push(candidate); flush(); } };
@@ -166,6 +171,15 @@ class Session {
     this.pc.close();
     this.onEnd(what, hint);
   }
+}
+
+// RFC 7587 §6.1: unless the offer asks for stereo, a browser plays the mix of both channels on both sides.
+function withStereo(sdp) {
+  const opus = sdp.match(/^a=rtpmap:(\d+) opus\/48000\/2/im)?.[1];
+  if (!opus) return sdp;
+  const parameters = new RegExp(`^a=fmtp:${opus} .*$`, 'm');
+  if (parameters.test(sdp)) return sdp.replace(parameters, (line) => (/[ ;]stereo=/.test(line) ? line : `${line};stereo=1`));
+  return sdp.replace(new RegExp(`^a=rtpmap:${opus} .*$`, 'm'), (line) => `${line}\r\na=fmtp:${opus} stereo=1`);
 }
 
 // The shortest delay that the network allows; the browser grows its buffer where it must.

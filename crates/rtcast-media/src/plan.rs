@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rtcast_peer::{Bitrate, Codec, MediaKind, RtpCodec};
 use serde::{Serialize, Serializer};
 
+use crate::codec::opus_head::OpusHead;
 use crate::codec::{audio_decoder, can_encode, encoded_codec, has_common_profile, video_decoder};
 use crate::error::MediaError;
 use crate::packet::{SourceCodec, StreamInfo};
@@ -16,6 +17,10 @@ const LARGEST_ENCODED: (u32, u32) = (1_920, 1_080);
 const REFERENCE_BITRATE: f64 = 2_500_000.0;
 /// The bitrate of re-encoded sound.
 const AUDIO_BITRATE: Bitrate = Bitrate::from_kbps(96);
+/// The same where the source has so much that its packets do not fit into datagrams.
+pub(crate) const LARGE_AUDIO_BITRATE: Bitrate = Bitrate::from_kbps(256);
+/// RFC 3551 §4.5.14: 8,000 samples of 8 bits a second.
+const G711_BITRATE: Bitrate = Bitrate::from_kbps(64);
 
 /// Which codecs the pictures may be sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -134,6 +139,15 @@ impl Plan {
         }
         Ok(plan)
     }
+
+    /// Has sound that would be passed through encoded anew, because its packets do not fit into datagrams.
+    pub(crate) fn avoid_large_packets(&mut self, streams: &[StreamInfo]) {
+        let Some(audio) = &mut self.audio else { return };
+        let Some(stream) = streams.get(audio.stream).filter(|stream| audio_decoder(stream).is_ok()) else { return };
+        audio.renditions.clear();
+        add_encoded_sound(&mut audio.renditions, stream, LARGE_AUDIO_BITRATE);
+        audio.reason = Some("has packets larger than paths carry".into());
+    }
 }
 
 impl fmt::Display for Plan {
@@ -151,7 +165,10 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for StreamPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let encoded: Vec<String> = self.encoded().map(|rendition| rendition.codec.codec.to_string()).collect();
+        // G.711 is there for telephones alone, and always.
+        let telling = |rendition: &&Rendition| !matches!(rendition.codec.codec, Codec::Pcmu | Codec::Pcma);
+        let encoded: Vec<String> =
+            self.encoded().filter(telling).map(|rendition| rendition.codec.codec.to_string()).collect();
         let encoded = encoded.join(" and ");
         let copied = self.renditions.iter().any(|rendition| rendition.action == Action::Copy);
         let sound = self.renditions.iter().all(|rendition| rendition.codec.codec.kind() == MediaKind::Audio);
@@ -244,29 +261,45 @@ fn plan_video(
 }
 
 fn plan_audio(index: usize, stream: &StreamInfo) -> Result<StreamPlan, MediaError> {
-    let rendition = match stream.codec {
-        // RFC 7587 §3: Opus over RTP has one or two channels.
-        SourceCodec::Rtp(Codec::Opus) if stream.channels <= 2 => {
-            Rendition::copy(RtpCodec { sdp_fmtp_line: stream.sdp_fmtp_line.clone(), ..encoded_codec(Codec::Opus) })
+    let mut reason = None;
+    let copied = match stream.codec {
+        SourceCodec::Rtp(Codec::Opus) => {
+            reason = OpusHead::of(stream).obstacle();
+            let codec = RtpCodec { sdp_fmtp_line: stream.sdp_fmtp_line.clone(), ..encoded_codec(Codec::Opus) };
+            reason.is_none().then_some(codec)
         }
         // RFC 3551 §4.5.14: payload types 0 and 8 are 8 kHz, one channel.
         SourceCodec::Rtp(codec @ (Codec::Pcmu | Codec::Pcma))
             if (stream.sample_rate, stream.channels) == (8_000, 1) =>
         {
-            Rendition::copy(RtpCodec::new(codec))
+            Some(RtpCodec::new(codec))
         }
-        _ => {
-            audio_decoder(stream)?;
-            if !can_encode(Codec::Opus) {
-                return Err(MediaError::Unsupported {
-                    what: format!("sending {}", stream.codec_name),
-                    hint: "build with the cargo feature `opus`, which needs libopus".into(),
-                });
-            }
-            Rendition::encode(Codec::Opus, AUDIO_BITRATE)
-        }
+        _ => None,
     };
-    Ok(StreamPlan { stream: index, source: stream.codec_name.clone(), reason: None, renditions: vec![rendition] })
+    let mut renditions: Vec<Rendition> = copied.into_iter().map(Rendition::copy).collect();
+    if renditions.is_empty() {
+        audio_decoder(stream)?;
+        if !can_encode(Codec::Opus) {
+            return Err(MediaError::Unsupported {
+                what: format!("sending {}", stream.codec_name),
+                hint: "build with the cargo feature `opus`, which needs libopus".into(),
+            });
+        }
+    }
+    add_encoded_sound(&mut renditions, stream, AUDIO_BITRATE);
+    Ok(StreamPlan { stream: index, source: stream.codec_name.clone(), reason, renditions })
+}
+
+/// Adds what a viewer may need that cannot take what is there: Opus, then G.711, which every telephone has.
+fn add_encoded_sound(renditions: &mut Vec<Rendition>, stream: &StreamInfo, opus: Bitrate) {
+    if audio_decoder(stream).is_err() {
+        return;
+    }
+    for (codec, bitrate) in [(Codec::Opus, opus), (Codec::Pcmu, G711_BITRATE), (Codec::Pcma, G711_BITRATE)] {
+        if can_encode(codec) && renditions.iter().all(|rendition| rendition.codec.codec != codec) {
+            renditions.push(Rendition::encode(codec, bitrate));
+        }
+    }
 }
 
 /// 2.5 Mb/s for 720p30; larger and faster pictures need more, but less than in proportion.
@@ -362,6 +395,31 @@ mod tests {
     }
 
     #[test]
+    fn sound_that_cannot_be_sent_as_it_is_is_encoded_and_telephones_are_served() {
+        let opus = |head: &'static [u8]| StreamInfo {
+            extradata: Bytes::from_static(head),
+            ..audio(SourceCodec::Rtp(Codec::Opus), "Opus")
+        };
+        let surround = opus(b"OpusHead\x01\x06\0\0\0\0\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05");
+        assert_eq!(
+            line(&[surround], CodecPolicy::Auto),
+            "audio: Opus has 6 channels in 4 streams → re-encode (Opus, on demand)"
+        );
+        let plain = [opus(b"OpusHead\x01\x02\0\0\0\0\0\0\0\0\0")];
+        let mut plan = Plan::new(&plain, CodecPolicy::Auto, None).expect("a plan");
+        let codecs = |plan: &Plan| {
+            let renditions = plan.audio.as_ref().map(|audio| audio.renditions.iter().map(|r| (r.action, r.codec.codec)));
+            renditions.into_iter().flatten().collect::<Vec<_>>()
+        };
+        let telephones = [(Action::Encode, Codec::Pcmu), (Action::Encode, Codec::Pcma)];
+        assert_eq!(codecs(&plan), [&[(Action::Copy, Codec::Opus)][..], &telephones].concat());
+        plan.avoid_large_packets(&plain);
+        assert_eq!(codecs(&plan), [&[(Action::Encode, Codec::Opus)][..], &telephones].concat());
+        let expected = "audio: Opus has packets larger than paths carry → re-encode (Opus, on demand)";
+        assert_eq!(plan.to_string(), expected);
+    }
+
+    #[test]
     fn the_form_for_programs_names_codecs_and_bitrates() {
         let streams = [video(SourceCodec::Rtp(Codec::H264), "H.264 High", true), audio(SourceCodec::Aac, "AAC")];
         let plan = Plan::new(&streams, CodecPolicy::H264, Some(Bitrate::from_kbps(900))).expect("a plan");
@@ -372,7 +430,11 @@ mod tests {
             },
             "audio": {
                 "stream": 1, "source": "AAC",
-                "renditions": [{"action": "encode", "codec": "audio/opus", "bitrate": 96_000}],
+                "renditions": [
+                    {"action": "encode", "codec": "audio/opus", "bitrate": 96_000},
+                    {"action": "encode", "codec": "audio/PCMU", "bitrate": 64_000},
+                    {"action": "encode", "codec": "audio/PCMA", "bitrate": 64_000},
+                ],
             },
         });
         assert_eq!(serde_json::to_value(&plan).expect("serialises"), expected);

@@ -13,6 +13,7 @@ mod vpx;
 mod aac;
 mod fallback;
 pub(crate) mod g711;
+pub(crate) mod opus_head;
 mod pcm;
 pub mod resample;
 mod yuv;
@@ -20,6 +21,8 @@ mod yuv;
 use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaKind, RtpCodec};
 
 pub(crate) use self::fallback::LastingDecoder;
+#[cfg(feature = "opus")]
+use self::opus_head::OpusHead;
 use crate::error::MediaError;
 use crate::packet::{Packet, SourceCodec, StreamInfo};
 use crate::raw::{AudioFrame, VideoFrame};
@@ -126,7 +129,8 @@ pub const fn can_encode(codec: Codec) -> bool {
         Codec::H264 => cfg!(feature = "h264"),
         Codec::Vp8 => cfg!(feature = "vpx"),
         Codec::Opus => cfg!(feature = "opus"),
-        Codec::Vp9 | Codec::Av1 | Codec::Pcmu | Codec::Pcma => false,
+        Codec::Pcmu | Codec::Pcma => true,
+        Codec::Vp9 | Codec::Av1 => false,
     }
 }
 
@@ -137,8 +141,8 @@ pub fn encoded_codec(codec: Codec) -> RtpCodec {
         Codec::H264 => {
             RtpCodec::with_fmtp(codec, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
         }
-        // RFC 7587 §6.1: without `stereo=1` a receiver may mix down to one channel.
-        Codec::Opus => RtpCodec::with_fmtp(codec, "minptime=10;stereo=1;useinbandfec=1"),
+        // RFC 7587 §6.1: `stereo` is what this side likes to receive, `sprop-stereo` what it is likely to send.
+        Codec::Opus => RtpCodec::with_fmtp(codec, "minptime=10;sprop-stereo=1;stereo=1;useinbandfec=1"),
         Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Pcmu | Codec::Pcma => RtpCodec::new(codec),
     }
 }
@@ -161,12 +165,26 @@ pub fn video_decoder(stream: &StreamInfo) -> Result<Box<dyn VideoDecoder>, Media
 pub fn audio_decoder(stream: &StreamInfo) -> Result<Box<dyn AudioDecoder>, MediaError> {
     match &stream.codec {
         #[cfg(feature = "opus")]
-        SourceCodec::Rtp(Codec::Opus) => Ok(Box::new(opus::OpusDecoder::new()?)),
+        SourceCodec::Rtp(Codec::Opus) => Ok(Box::new(opus::OpusDecoder::new(&OpusHead::of(stream))?)),
         SourceCodec::Rtp(Codec::Pcmu) => Ok(Box::new(g711::G711Decoder::new(g711::Law::Mu, stream.channels))),
         SourceCodec::Rtp(Codec::Pcma) => Ok(Box::new(g711::G711Decoder::new(g711::Law::A, stream.channels))),
         SourceCodec::Aac => Ok(Box::new(aac::AacDecoder::new(stream)?)),
         SourceCodec::PcmS16 => Ok(Box::new(pcm::PcmDecoder::new(stream.sample_rate, stream.channels))),
         _ => Err(no_decoder(stream)),
+    }
+}
+
+/// The encoder of a codec of sound, which takes pieces of 20 ms of 48 kHz stereo. The bitrate is Opus's; G.711 has one
+/// of its own.
+pub fn audio_encoder(codec: Codec, bitrate: Bitrate) -> Result<Box<dyn AudioEncoder>, MediaError> {
+    match codec {
+        Codec::Pcmu => Ok(Box::new(g711::G711Encoder::new(g711::Law::Mu)?)),
+        Codec::Pcma => Ok(Box::new(g711::G711Encoder::new(g711::Law::A)?)),
+        Codec::Opus => opus_encoder(bitrate),
+        other => Err(MediaError::Unsupported {
+            what: format!("encoding {other} as sound"),
+            hint: "sound is encoded to Opus, PCMU and PCMA".into(),
+        }),
     }
 }
 

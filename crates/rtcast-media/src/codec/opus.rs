@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use opusic_sys as ffi;
 use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime, RtpCodec};
 
+use super::opus_head::{LARGEST_PACKET, OpusHead};
 use super::{AudioDecoder, AudioEncoder, codec_error, encoded_codec};
 use crate::error::MediaError;
 use crate::packet::Packet;
@@ -20,8 +21,9 @@ const CHANNELS: usize = 2;
 const FRAME_SAMPLES: usize = 960;
 /// RFC 6716 §2.1.4: a packet holds at most 120 ms.
 const MAXIMUM_SAMPLES: usize = 5_760;
-/// RFC 6716 §3.2.1: no frame is longer than 1,275 bytes; a packet of 20 ms holds one.
-const MAXIMUM_PACKET: usize = 1_276;
+/// What an encoder may make of 20 ms. RFC 6716 §3.2.1 allows a frame of 1,275 bytes, but not every path carries that in
+/// one datagram, and RFC 7587 §4.2 has no way to cut one.
+const MAXIMUM_PACKET: usize = LARGEST_PACKET;
 
 /// Stereo, 20 ms a packet.
 pub(super) struct OpusEncoder {
@@ -90,20 +92,43 @@ impl Drop for OpusEncoder {
     }
 }
 
-/// Decodes to 48 kHz stereo, as every Opus decoder can from any stream of one or two channels.
+/// Decodes to 48 kHz. Streams of one or two channels come out in stereo, as every Opus decoder can; those of more in the
+/// order of WAVE.
 pub(super) struct OpusDecoder {
-    raw: NonNull<ffi::OpusDecoder>,
+    raw: NonNull<ffi::OpusMSDecoder>,
+    channels: usize,
+    /// Which of the decoded channels stands where.
+    order: &'static [usize],
 }
 
 // SAFETY: libopus's decoder has no tie to the thread that made it; all calls go through `&mut self`.
 unsafe impl Send for OpusDecoder {}
 
 impl OpusDecoder {
-    pub(super) fn new() -> Result<Self, MediaError> {
+    /// A decoder for streams with this head.
+    pub(super) fn new(head: &OpusHead) -> Result<Self, MediaError> {
         let mut code = 0;
-        // SAFETY: the arguments are among those that libopus takes, and `code` lives through the call.
-        let raw = unsafe { ffi::opus_decoder_create(RATE as i32, CHANNELS as c_int, &raw mut code) };
-        NonNull::new(raw).map(|raw| Self { raw }).ok_or_else(|| describe(code))
+        let (channels, order) = match head.family {
+            // RFC 7845 §5.1.1.1: one stream, whose decoder makes stereo of mono.
+            0 => (CHANNELS, &[0, 1][..]),
+            _ => (head.mapping.len(), wave_order(head.family, head.mapping.len())),
+        };
+        let (streams, coupled, mapping) = match head.family {
+            0 => (1, 1, &[0, 1][..]),
+            _ => (c_int::from(head.streams), c_int::from(head.coupled), &head.mapping[..]),
+        };
+        // SAFETY: libopus reads `channels` bytes of the mapping, which are as many as it has, checks all numbers, and
+        // `code` lives through the call.
+        let raw = unsafe {
+            let (rate, count) = (RATE as i32, channels as c_int);
+            ffi::opus_multistream_decoder_create(rate, count, streams, coupled, mapping.as_ptr(), &raw mut code)
+        };
+        let decoder = Self { raw: NonNull::new(raw).ok_or_else(|| describe(code))?, channels, order };
+        // SAFETY: the decoder lives, and this request takes one int.
+        check(unsafe {
+            ffi::opus_multistream_decoder_ctl(decoder.raw.as_ptr(), ffi::OPUS_SET_GAIN_REQUEST, c_int::from(head.gain))
+        })?;
+        Ok(decoder)
     }
 }
 
@@ -113,22 +138,45 @@ impl AudioDecoder for OpusDecoder {
             return Ok(None); // libopus would take it for a loss
         }
         let length = i32::try_from(packet.data.len()).map_err(|_| codec_error("Opus", "a packet is too long"))?;
-        let mut samples = vec![0_i16; MAXIMUM_SAMPLES * CHANNELS];
-        // SAFETY: the decoder lives, the input has `length` bytes, the output room for as many samples of both
+        let mut samples = vec![0_i16; MAXIMUM_SAMPLES * self.channels];
+        // SAFETY: the decoder lives, the input has `length` bytes, the output room for as many samples of all
         // channels as is said.
         let count = check(unsafe {
             let (input, output) = (packet.data.as_ptr(), samples.as_mut_ptr());
-            ffi::opus_decode(self.raw.as_ptr(), input, length, output, MAXIMUM_SAMPLES as c_int, 0)
+            ffi::opus_multistream_decode(self.raw.as_ptr(), input, length, output, MAXIMUM_SAMPLES as c_int, 0)
         })?;
-        samples.truncate(count * CHANNELS);
-        Ok(AudioFrame::new(samples, RATE, CHANNELS as u16, packet.pts))
+        samples.truncate(count * self.channels);
+        if self.order.len() > CHANNELS {
+            let mut decoded = Vec::with_capacity(self.channels);
+            for piece in samples.chunks_exact_mut(self.channels) {
+                decoded.clear();
+                decoded.extend_from_slice(piece);
+                for (to, from) in piece.iter_mut().zip(self.order) {
+                    *to = decoded[*from];
+                }
+            }
+        }
+        Ok(AudioFrame::new(samples, RATE, self.channels as u16, packet.pts))
     }
 }
 
 impl Drop for OpusDecoder {
     fn drop(&mut self) {
         // SAFETY: the decoder was created and is destroyed once, here.
-        unsafe { ffi::opus_decoder_destroy(self.raw.as_ptr()) };
+        unsafe { ffi::opus_multistream_decoder_destroy(self.raw.as_ptr()) };
+    }
+}
+
+/// Which channel of RFC 7845 §5.1.1.2, the order of Vorbis, stands at each place of WAVE's; nothing where the order is
+/// another or does not matter.
+const fn wave_order(family: u8, channels: usize) -> &'static [usize] {
+    match (family, channels) {
+        (1, 3) => &[0, 2, 1],
+        (1, 5) => &[0, 2, 1, 3, 4],
+        (1, 6) => &[0, 2, 1, 5, 3, 4],
+        (1, 7) => &[0, 2, 1, 6, 5, 3, 4],
+        (1, 8) => &[0, 2, 1, 7, 5, 6, 3, 4],
+        _ => &[],
     }
 }
 

@@ -1,9 +1,9 @@
-//! Sound that is re-encoded: decoded, brought to 48 kHz stereo, and encoded in pieces of 20 ms.
+//! Sound that is re-encoded: decoded once, brought to 48 kHz stereo, and encoded in pieces of 20 ms, once per codec.
 
-use rtcast_peer::{Bitrate, EncodedFrame, MediaTime};
+use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime};
 
 use crate::codec::resample::AudioConverter;
-use crate::codec::{AudioDecoder, AudioEncoder, audio_decoder, opus_encoder};
+use crate::codec::{AudioDecoder, AudioEncoder, audio_decoder, audio_encoder};
 use crate::error::MediaError;
 use crate::packet::{Packet, StreamInfo};
 use crate::raw::AudioFrame;
@@ -15,21 +15,38 @@ pub(super) struct AudioTranscoder {
     stream: StreamInfo,
     decoder: Box<dyn AudioDecoder>,
     converter: AudioConverter,
+    targets: Vec<Target>,
+}
+
+/// One encoder, for one broadcast.
+struct Target {
+    broadcast: usize,
     encoder: Box<dyn AudioEncoder>,
 }
 
 impl AudioTranscoder {
-    pub(super) fn new(stream: &StreamInfo, bitrate: Bitrate) -> Result<Self, MediaError> {
-        Ok(Self {
-            stream: stream.clone(),
-            decoder: audio_decoder(stream)?,
-            converter: AudioConverter::new(),
-            encoder: opus_encoder(bitrate)?,
-        })
+    pub(super) fn new(stream: &StreamInfo) -> Result<Self, MediaError> {
+        let (decoder, converter) = (audio_decoder(stream)?, AudioConverter::new());
+        Ok(Self { stream: stream.clone(), decoder, converter, targets: Vec::new() })
     }
 
-    /// Takes the next packet and returns the frames that it completed.
-    pub(super) fn push(&mut self, packet: &Packet) -> Result<Vec<EncodedFrame>, MediaError> {
+    /// From now on, encodes for this broadcast as well.
+    pub(super) fn add(&mut self, broadcast: usize, codec: Codec, bitrate: Bitrate) -> Result<(), MediaError> {
+        self.targets.push(Target { broadcast, encoder: audio_encoder(codec, bitrate)? });
+        Ok(())
+    }
+
+    /// The broadcasts that are encoded for.
+    pub(super) fn broadcasts(&self) -> impl Iterator<Item = usize> {
+        self.targets.iter().map(|target| target.broadcast)
+    }
+
+    /// Takes the next packet and returns the frames that it completed, for the broadcasts that are wanted.
+    pub(super) fn push(
+        &mut self,
+        packet: &Packet,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<(usize, EncodedFrame)>, MediaError> {
         let sound = self.decoder.decode(packet)?;
         match sound.filter(|_| !packet.discard) {
             Some(mut sound) => {
@@ -38,7 +55,7 @@ impl AudioTranscoder {
                     sound = sound.cut_to(packet.duration);
                 }
                 let pieces = self.converter.push(&sound)?;
-                self.encode(&pieces)
+                self.encode(&pieces, wanted)
             }
             None => Ok(Vec::new()),
         }
@@ -51,12 +68,22 @@ impl AudioTranscoder {
     }
 
     /// The rest.
-    pub(super) fn finish(&mut self) -> Result<Vec<EncodedFrame>, MediaError> {
+    pub(super) fn finish(&mut self, wanted: &dyn Fn(usize) -> bool) -> Result<Vec<(usize, EncodedFrame)>, MediaError> {
         let pieces = self.converter.finish()?;
-        self.encode(&pieces)
+        self.encode(&pieces, wanted)
     }
 
-    fn encode(&mut self, pieces: &[AudioFrame]) -> Result<Vec<EncodedFrame>, MediaError> {
-        pieces.iter().map(|piece| self.encoder.encode(piece)).collect()
+    fn encode(
+        &mut self,
+        pieces: &[AudioFrame],
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<(usize, EncodedFrame)>, MediaError> {
+        let mut frames = Vec::new();
+        for target in self.targets.iter_mut().filter(|target| wanted(target.broadcast)) {
+            for piece in pieces {
+                frames.push((target.broadcast, target.encoder.encode(piece)?));
+            }
+        }
+        Ok(frames)
     }
 }

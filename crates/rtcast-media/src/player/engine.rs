@@ -15,9 +15,10 @@ use super::demand::Demand;
 use super::reader::{self, Read};
 use super::timeline::Timeline;
 use super::video::{Surroundings, VideoTranscoder};
+use crate::codec::opus_head::LARGEST_PACKET;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, StreamInfo};
-use crate::plan::{Action, Plan, StreamPlan};
+use crate::plan::{Action, LARGE_AUDIO_BITRATE, Plan, StreamPlan};
 
 /// How far every stream is read ahead, so that reordering and decoding are done in time.
 const READ_AHEAD: MediaTime = MediaTime::from_micros(600_000);
@@ -94,7 +95,7 @@ struct VideoLane {
 struct AudioLane {
     progress: Progress,
     copy: Option<Copy>,
-    encode: Option<(usize, AudioTranscoder)>,
+    transcoder: Option<AudioTranscoder>,
 }
 
 /// How far a stream has been read.
@@ -235,7 +236,7 @@ impl Engine {
         }
         while self.needs_more(self.control.clock.position(Instant::now())) {
             match self.reader.as_ref().map_or(Err(TryRecvError::Disconnected), Receiver::try_recv) {
-                Ok(Read::Packet(packet)) => self.place(packet),
+                Ok(Read::Packet(packet)) => self.place(packet)?,
                 Ok(Read::Rewound) => {
                     self.add_rewind_tasks();
                     self.timeline.next_pass();
@@ -255,19 +256,20 @@ impl Engine {
         Ok(())
     }
 
-    fn place(&mut self, mut packet: Packet) {
+    fn place(&mut self, mut packet: Packet) -> Result<(), MediaError> {
         let is_video = self.video.as_ref().is_some_and(|lane| lane.progress.stream == packet.stream);
         let is_audio = self.audio.as_ref().is_some_and(|lane| lane.progress.stream == packet.stream);
         if !is_video && !is_audio {
-            return;
+            return Ok(());
         }
         self.timeline.place(&mut packet);
         let pass_start = self.timeline.pass_start();
         match (&mut self.video, &mut self.audio) {
             (Some(lane), _) if is_video => lane.place(packet, pass_start, &mut self.agenda),
-            (_, Some(lane)) if is_audio => lane.place(packet, pass_start, &mut self.agenda),
+            (_, Some(lane)) if is_audio => return lane.place(packet, pass_start, &mut self.agenda),
             _ => {}
         }
+        Ok(())
     }
 
     fn end(&mut self) {
@@ -329,7 +331,9 @@ impl Engine {
                     }
                 }
             }
-            Task::DecodeAudio(packet) => return self.encode_audio(|transcoder| transcoder.push(&packet)),
+            Task::DecodeAudio(packet) => {
+                return self.encode_audio(|transcoder, wanted| transcoder.push(&packet, wanted));
+            }
             Task::RewindVideo => {
                 if let Some(transcoder) = self.video.as_mut().and_then(|lane| lane.transcoder.as_mut()) {
                     transcoder.flush();
@@ -337,7 +341,7 @@ impl Engine {
             }
             Task::RewindAudio if self.source_ended => return self.encode_audio(AudioTranscoder::finish),
             Task::RewindAudio => {
-                if let Some((_, transcoder)) = self.audio.as_mut().and_then(|lane| lane.encode.as_mut()) {
+                if let Some(transcoder) = self.audio.as_mut().and_then(|lane| lane.transcoder.as_mut()) {
                     transcoder.rewind()?;
                 }
             }
@@ -364,19 +368,18 @@ impl Engine {
 
     fn encode_audio(
         &mut self,
-        work: impl FnOnce(&mut AudioTranscoder) -> Result<Vec<EncodedFrame>, MediaError>,
+        work: impl FnOnce(&mut AudioTranscoder, &dyn Fn(usize) -> bool) -> Result<Vec<(usize, EncodedFrame)>, MediaError>,
     ) -> Result<(), MediaError> {
-        let Some((broadcast, transcoder)) = self.audio.as_mut().and_then(|lane| lane.encode.as_mut()) else {
-            return Ok(());
-        };
-        if !self.demand.is_wanted(*broadcast) {
+        let Some(transcoder) = self.audio.as_mut().and_then(|lane| lane.transcoder.as_mut()) else { return Ok(()) };
+        let demand = &self.demand;
+        if !transcoder.broadcasts().any(|broadcast| demand.is_wanted(broadcast)) {
             return Ok(());
         }
-        match work(transcoder) {
+        match work(transcoder, &|broadcast| demand.is_wanted(broadcast)) {
             Ok(frames) => {
                 self.failed_in_a_row = 0;
-                for frame in frames {
-                    self.agenda.add(frame.timestamp, Task::Send(*broadcast, frame));
+                for (broadcast, frame) in frames {
+                    self.agenda.add(frame.timestamp, Task::Send(broadcast, frame));
                 }
                 Ok(())
             }
@@ -436,24 +439,48 @@ impl VideoLane {
 
 impl AudioLane {
     fn new(plan: &StreamPlan, streams: &[StreamInfo], broadcasts: &mut Vec<Broadcast>) -> Result<Self, MediaError> {
-        let (copy, encoded) = open_broadcasts(plan, streams, broadcasts);
-        let bitrate = plan.encoded().find_map(|rendition| rendition.bitrate);
-        let encode = match (encoded.first(), bitrate) {
-            (Some(index), Some(bitrate)) => Some((*index, AudioTranscoder::new(&streams[plan.stream], bitrate)?)),
-            _ => None,
-        };
-        Ok(Self { progress: Progress::new(plan.stream), copy, encode })
+        let (copy, _) = open_broadcasts(plan, streams, broadcasts);
+        let first = broadcasts.len() - plan.renditions.len();
+        let mut transcoder = None;
+        for (index, rendition) in plan.renditions.iter().enumerate() {
+            let Some(bitrate) = rendition.bitrate.filter(|_| rendition.action == Action::Encode) else { continue };
+            if transcoder.is_none() {
+                transcoder = Some(AudioTranscoder::new(&streams[plan.stream])?);
+            }
+            if let Some(transcoder) = &mut transcoder {
+                transcoder.add(first + index, rendition.codec.codec, bitrate)?;
+            }
+        }
+        Ok(Self { progress: Progress::new(plan.stream), copy, transcoder })
     }
 
-    fn place(&mut self, packet: Packet, pass_start: MediaTime, agenda: &mut Agenda) {
+    fn place(&mut self, packet: Packet, pass_start: MediaTime, agenda: &mut Agenda) -> Result<(), MediaError> {
+        self.encode_if_too_large(&packet)?;
         let time = packet.pts.max(pass_start);
         self.progress.read = time;
         if let Some(copy) = self.copy.as_mut().filter(|_| !packet.discard) {
             agenda.add(self.progress.task(time), Task::Send(copy.broadcast, copy.frame(&packet, pass_start)));
         }
-        if self.encode.is_some() {
+        if self.transcoder.is_some() {
             agenda.add(self.progress.task(time.since(AUDIO_LEAD)), Task::DecodeAudio(packet));
         }
+        Ok(())
+    }
+
+    /// A packet that does not fit into a datagram would be lost, and more of its kind are to follow: from it on, the
+    /// stream is encoded anew.
+    fn encode_if_too_large(&mut self, packet: &Packet) -> Result<(), MediaError> {
+        let too_large = packet.data.len() > LARGEST_PACKET;
+        if let Some(copy) = self.copy.take_if(|copy| too_large && copy.codec == Codec::Opus) {
+            match &mut self.transcoder {
+                Some(transcoder) => {
+                    tracing::warn!(bytes = packet.data.len(), "packets of sound are too large to send: encoding them anew");
+                    transcoder.add(copy.broadcast, copy.codec, LARGE_AUDIO_BITRATE)?;
+                }
+                None => self.copy = Some(copy),
+            }
+        }
+        Ok(())
     }
 }
 

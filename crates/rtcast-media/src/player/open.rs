@@ -1,12 +1,13 @@
 //! Opening a source so that everything in it that must be decoded can be.
 
-use rtcast_peer::{Bitrate, MediaKind};
+use rtcast_peer::{Bitrate, Codec, MediaKind};
 
+use crate::codec::opus_head::LARGEST_PACKET;
 use crate::codec::{audio_decoder, video_decoder};
 use crate::container::{self, Options, Source};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, StreamInfo};
-use crate::plan::{CodecPolicy, Plan};
+use crate::packet::{Demuxer, SourceCodec, StreamInfo};
+use crate::plan::{Action, CodecPolicy, Plan, StreamPlan};
 
 /// So many packets are looked at for whether a built-in decoder takes a stream.
 const PROBED_PACKETS: usize = 40;
@@ -27,7 +28,11 @@ pub(super) fn open(
     };
     let can_reopen = matches!(source, Source::Path(path) if path.is_file());
     if refused.is_empty() || policy == CodecPolicy::Copy || !can_reopen {
-        return planned.map(|plan| (demuxer, plan));
+        let mut plan = planned?;
+        if has_large_sound(&mut *demuxer, &plan)? {
+            plan.avoid_large_packets(demuxer.streams());
+        }
+        return Ok((demuxer, plan));
     }
     let options = Options { decode: refused, ..Options::default() };
     let demuxer = container::open_with(source, &options)?;
@@ -58,7 +63,7 @@ fn refused_streams(streams: &[StreamInfo]) -> Vec<MediaKind> {
 /// The kinds of those streams to be decoded of which the decoder takes none of the first packets. A source that cannot
 /// go back to its start is left alone.
 fn refused_packets(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<Vec<MediaKind>, MediaError> {
-    let encoded = |stream: &&crate::plan::StreamPlan| stream.encoded().next().is_some();
+    let encoded = |stream: &&StreamPlan| stream.encoded().next().is_some();
     let video = plan.video.as_ref().filter(encoded).map(|plan| plan.stream);
     let audio = plan.audio.as_ref().filter(encoded).map(|plan| plan.stream);
     if (video.is_none() && audio.is_none()) || !demuxer.rewind()? {
@@ -96,6 +101,24 @@ fn refused_packets(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<Vec<MediaKi
     refused.dedup();
     demuxer.rewind()?;
     Ok(refused)
+}
+
+/// Whether sound that would be passed through has packets among its first that fit into no datagram. A source that cannot
+/// go back to its start is left alone: the player changes over when it comes to such a packet.
+fn has_large_sound(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<bool, MediaError> {
+    let copied = |plan: &&StreamPlan| plan.renditions.iter().any(|rendition| rendition.action == Action::Copy);
+    let Some(stream) = plan.audio.as_ref().filter(copied).map(|plan| plan.stream) else { return Ok(false) };
+    if demuxer.streams()[stream].codec != SourceCodec::Rtp(Codec::Opus) || !demuxer.rewind()? {
+        return Ok(false);
+    }
+    let mut found = false;
+    for _ in 0..PROBED_PACKETS {
+        // What is wrong with the source is told when it is played.
+        let Ok(Some(packet)) = demuxer.next_packet() else { break };
+        found |= packet.stream == stream && packet.data.len() > LARGEST_PACKET;
+    }
+    demuxer.rewind()?;
+    Ok(found)
 }
 
 #[cfg(test)]
