@@ -64,6 +64,8 @@ struct State {
     group: Vec<Arc<PacketizedFrame>>,
     group_bytes: usize,
     sinks: Vec<Sink>,
+    /// A frame has been sent.
+    started: bool,
     closed: bool,
 }
 
@@ -92,6 +94,7 @@ impl Broadcast {
             group: Vec::new(),
             group_bytes: 0,
             sinks: Vec::new(),
+            started: false,
             closed: false,
         };
         Self {
@@ -132,6 +135,7 @@ impl Broadcast {
                 return;
             }
         };
+        state.started = true;
         if state.keeps_group && self.inner.codec.codec.kind() == MediaKind::Video {
             state.keep(&packets);
         }
@@ -176,6 +180,18 @@ impl Broadcast {
     /// Whether it has ended.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
+    }
+
+    /// Whether somebody who joins now need not wait for a keyframe that comes when it comes.
+    pub(crate) fn shows_at_once(&self) -> bool {
+        let state = self.lock();
+        let sound = self.inner.codec.codec.kind() == MediaKind::Audio;
+        sound || !state.started || !state.keeps_group || !state.group.is_empty()
+    }
+
+    /// Whether its source makes a keyframe upon request.
+    pub(crate) fn makes_keyframes(&self) -> bool {
+        !self.lock().keeps_group
     }
 
     pub(crate) fn id(&self) -> BroadcastId {

@@ -13,7 +13,7 @@ use super::command::{ConnectionId, ShardHandle};
 use super::detour::Detours;
 use super::subscription::Subscription;
 use super::timers::TimerKey;
-use crate::broadcast::BroadcastId;
+use crate::broadcast::{Broadcast, BroadcastId, FrameSink};
 use crate::network::NetworkHandle;
 use crate::peer_connection::Shared;
 use crate::track::MediaStreamTrack;
@@ -46,6 +46,34 @@ pub(super) struct SenderEntry {
     pub(super) transceiver: TransceiverId,
     track: MediaStreamTrack,
     pub(super) subscription: Option<Subscription>,
+    /// The rendition for which another stands in, because what is kept of it has no beginning.
+    awaited: Option<Awaited>,
+}
+
+/// A rendition that a sender joins at its next keyframe. It counts as a viewer, so that the frames come here.
+struct Awaited {
+    broadcast: Broadcast,
+    sink: Arc<dyn FrameSink>,
+}
+
+impl Awaited {
+    fn new(broadcast: &Broadcast, sink: Arc<dyn FrameSink>) -> Self {
+        broadcast.subscribe(&sink);
+        Self { broadcast: broadcast.clone(), sink }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.broadcast.unsubscribe(&self.sink);
+    }
+}
+
+impl SenderEntry {
+    /// Whether it waits for a keyframe of this broadcast, while another stands in.
+    pub(super) fn awaits(&self, broadcast: BroadcastId) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.broadcast.id() == broadcast)
+    }
 }
 
 impl Entry {
@@ -59,7 +87,7 @@ impl Entry {
         self.retired.extend(self.senders.extract_if(.., |sender| sender.transceiver == transceiver));
         self.shared.set_sender_track(transceiver, track.clone());
         if let Some(track) = track {
-            self.senders.push(SenderEntry { transceiver, track, subscription: None });
+            self.senders.push(SenderEntry { transceiver, track, subscription: None, awaited: None });
         }
     }
 }
@@ -101,41 +129,59 @@ pub(super) fn handle_event(
     }
 }
 
-/// Gives every sender the first rendition of its track that its peer can take, and joins it once media can flow.
-fn choose_renditions(now: Instant, entry: &mut Entry, id: ConnectionId, handle: &ShardHandle, viewers: &mut Viewers) {
+/// Gives every sender the first rendition of its track that its peer can take, and joins it once media can flow. Where
+/// that one could show nothing before its next keyframe, one that makes keyframes on request stands in until then.
+pub(super) fn choose_renditions(
+    now: Instant,
+    entry: &mut Entry,
+    id: ConnectionId,
+    handle: &ShardHandle,
+    viewers: &mut Viewers,
+) {
     let ready = entry.connection.selected_pair().is_some()
         && entry.connection.connection_state() == PeerConnectionState::Connected;
     let connection = &mut entry.connection;
     for sender in &mut entry.senders {
         let transceiver = sender.transceiver;
-        let chosen = connection.negotiated_sender(transceiver).and_then(|media| {
-            sender.track.renditions().iter().find(|rendition| media.send_codec_for(rendition.codec()).is_some())
-        });
-        let Some(rendition) = chosen.cloned() else {
+        let joined = sender.subscription.as_ref().map(|subscription| subscription.broadcast().id());
+        let negotiated = connection.negotiated_sender(transceiver);
+        let takes = |rendition: &&Broadcast| {
+            negotiated.as_ref().is_some_and(|media| media.send_codec_for(rendition.codec()).is_some())
+        };
+        let Some(best) = sender.track.renditions().iter().find(takes).cloned() else {
             connection.select_codec(transceiver, None);
             leave(viewers, id, sender);
-            sender.subscription = None;
+            (sender.subscription, sender.awaited) = (None, None);
             continue;
         };
+        let waits = joined != Some(best.id()) && !best.shows_at_once();
+        let makes_keyframes = |rendition: &&Broadcast| takes(rendition) && rendition.makes_keyframes();
+        let stand_in = sender.track.renditions().iter().filter(|_| waits).find(makes_keyframes).cloned();
+        let rendition = stand_in.as_ref().unwrap_or(&best);
         connection.select_codec(transceiver, Some(rendition.codec()));
-        let joined = sender.subscription.as_ref().is_some_and(|joined| joined.broadcast().id() == rendition.id());
-        if joined || !ready {
+        if joined == Some(rendition.id()) || !ready {
             continue;
         }
         leave(viewers, id, sender);
-        sender.subscription = None;
-        sender.subscription = Some(Subscription::join(now, &rendition, handle.sink(), connection, transceiver));
+        (sender.subscription, sender.awaited) = (None, None);
+        sender.subscription = Some(Subscription::join(now, rendition, handle.sink(), connection, transceiver));
         viewers.entry(rendition.id()).or_default().push((id, transceiver));
+        if stand_in.is_some() {
+            sender.awaited = Some(Awaited::new(&best, handle.sink()));
+            viewers.entry(best.id()).or_default().push((id, transceiver));
+        }
     }
 }
 
 pub(super) fn leave(viewers: &mut Viewers, id: ConnectionId, sender: &SenderEntry) {
-    let Some(subscription) = &sender.subscription else { return };
-    let broadcast = subscription.broadcast().id();
-    if let Some(list) = viewers.get_mut(&broadcast) {
-        list.retain(|viewer| *viewer != (id, sender.transceiver));
-        if list.is_empty() {
-            viewers.remove(&broadcast);
+    let joined = sender.subscription.as_ref().map(|subscription| subscription.broadcast().id());
+    let awaited = sender.awaited.as_ref().map(|awaited| awaited.broadcast.id());
+    for broadcast in joined.into_iter().chain(awaited) {
+        if let Some(list) = viewers.get_mut(&broadcast) {
+            list.retain(|viewer| *viewer != (id, sender.transceiver));
+            if list.is_empty() {
+                viewers.remove(&broadcast);
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 use super::Counters;
 use super::addresses::{Addresses, Remotes};
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
-use super::entry::{Entry, Viewers, handle_event, leave};
+use super::entry::{Entry, Viewers, choose_renditions, handle_event, leave};
 use super::guard::{Defect, guarded};
 use super::overload::{self, Share};
 use super::rest::rest;
@@ -314,6 +314,7 @@ impl Shard {
     /// One frame to all its viewers here.
     fn fan_out(&mut self, now: Instant, broadcast: BroadcastId, frame: &Arc<PacketizedFrame>) {
         let Some(viewers) = self.viewers.get(&broadcast) else { return };
+        let mut switching = Vec::new();
         self.turn = self.turn.wrapping_add(1);
         let (later, first) = viewers.split_at(self.turn % viewers.len().max(1));
         let mut broken = Vec::new();
@@ -322,6 +323,12 @@ impl Shard {
             let Some(sender) = entry.senders.iter_mut().find(|sender| sender.transceiver == transceiver) else {
                 continue;
             };
+            if sender.awaits(broadcast) {
+                if frame.keyframe {
+                    switching.push(id);
+                }
+                continue;
+            }
             let Some(subscription) = &mut sender.subscription else { continue };
             let sent = guarded(|| {
                 subscription.deliver(&mut entry.connection, transceiver, frame);
@@ -346,6 +353,19 @@ impl Shard {
                 send(&self.sockets, &mut self.batch, &self.counters);
             }
             if !entry.dirty && entry.connection.needs_attention(now) {
+                entry.dirty = true;
+                self.dirty.push(id);
+            }
+        }
+        for id in switching {
+            let Some(entry) = self.connections.get_mut(&id) else { continue };
+            // The keyframe is kept by now, so that the better rendition shows at once.
+            let switched = guarded(|| choose_renditions(now, entry, id, &self.handle, &mut self.viewers));
+            if let Err(defect) = switched {
+                broken.push((id, defect));
+                continue;
+            }
+            if !entry.dirty {
                 entry.dirty = true;
                 self.dirty.push(id);
             }

@@ -9,8 +9,12 @@ use rtcast_peer::{
 };
 
 async fn watch(server: &Endpoint, broadcast: &Broadcast) -> (PeerConnection, PeerConnection, RemoteTrack) {
+    watch_any(server, vec![broadcast.clone()]).await
+}
+
+async fn watch_any(server: &Endpoint, renditions: Vec<Broadcast>) -> (PeerConnection, PeerConnection, RemoteTrack) {
     let sender = PeerConnection::new(Configuration::on(server)).await.unwrap();
-    let track = MediaStreamTrack::new(MediaKind::Video, vec![broadcast.clone()]);
+    let track = MediaStreamTrack::new(MediaKind::Video, renditions);
     sender.add_track(track).await.unwrap();
     let mut configuration = Configuration::default();
     configuration.address = Some("127.0.0.1:0".parse().unwrap());
@@ -108,6 +112,35 @@ async fn a_viewer_of_a_stream_that_keeps_nothing_asks_for_a_keyframe() {
     broadcast.send(&frame(31, 1_000), Instant::now());
     broadcast.send(&frame(60, 1_000), Instant::now());
     assert!(next_frame(&track).await.keyframe, "what cannot be decoded is not sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_group_is_too_long_to_be_kept_another_rendition_stands_in_until_the_next_keyframe() {
+    let server = endpoint(2).await;
+    let long = Broadcast::new(RtpCodec::new(Codec::Vp8));
+    let on_request = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
+    let (_first, _viewer, early) = watch_any(&server, vec![long.clone(), on_request.clone()]).await;
+    long.demand().wait_for(|demand| *demand == 1).await.unwrap();
+    assert_eq!(*on_request.demand().borrow(), 0, "nothing has been sent, so that nobody is late");
+    long.send(&frame(30, 500), Instant::now());
+    assert!(next_frame(&early).await.keyframe);
+    for _ in 0..700 {
+        long.send(&frame(31, 100), Instant::now());
+    }
+    let mut requests = on_request.keyframe_requests();
+    let (_sender, _late_viewer, late) = watch_any(&server, vec![long.clone(), on_request.clone()]).await;
+    tokio::time::timeout(Duration::from_secs(10), requests.wait_for(|count| *count > 0)).await.unwrap().unwrap();
+    on_request.send(&frame(60, 1_000), Instant::now());
+    assert_eq!(next_frame(&late).await.data, frame(60, 1_000).data, "a picture at once");
+    long.send(&frame(61, 1_001), Instant::now());
+    on_request.send(&frame(61, 1_000), Instant::now());
+    assert_eq!(next_frame(&late).await.data, frame(61, 1_000).data, "it goes on with what stands in");
+    long.send(&frame(90, 1_001), Instant::now());
+    assert_eq!(next_frame(&late).await.data, frame(90, 1_001).data, "the keyframe ends it");
+    on_request.demand().wait_for(|demand| *demand == 0).await.unwrap();
+    assert_eq!(*long.demand().borrow(), 2);
+    long.send(&frame(91, 1_001), Instant::now());
+    assert_eq!(next_frame(&late).await.data, frame(91, 1_001).data);
 }
 
 #[tokio::test(flavor = "multi_thread")]
