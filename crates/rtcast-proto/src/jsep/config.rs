@@ -132,7 +132,10 @@ impl Default for JsepConfig {
             vp9(0),
             vp9(2),
             CodecCapability::new(RtpCodec::with_fmtp(Codec::Av1, "level-idx=5;profile=0;tier=0")),
-            CodecCapability::new(RtpCodec::with_fmtp(Codec::Opus, "minptime=10;useinbandfec=1")),
+            CodecCapability::new(RtpCodec::with_fmtp(
+                Codec::Opus,
+                "minptime=10;sprop-stereo=1;stereo=1;useinbandfec=1",
+            )),
             CodecCapability::new(RtpCodec::new(Codec::Pcmu)),
             CodecCapability::new(RtpCodec::new(Codec::Pcma)),
         ]);

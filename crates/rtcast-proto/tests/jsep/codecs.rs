@@ -25,7 +25,13 @@ fn our_offer_numbers_every_codec_once() {
     };
     assert_eq!(
         lines(audio),
-        ["111 opus minptime=10;useinbandfec=1", "0 PCMU ", "8 PCMA ", "110 telephone-event ", "126 telephone-event "]
+        [
+            "111 opus minptime=10;sprop-stereo=1;stereo=1;useinbandfec=1",
+            "0 PCMU ",
+            "8 PCMA ",
+            "110 telephone-event ",
+            "126 telephone-event "
+        ]
     );
     let h264 = |number: u8, profile: &str| {
         format!("{number} H264 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}")
