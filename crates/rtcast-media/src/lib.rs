@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod container;
+mod convert;
 pub mod error;
 pub mod packet;
 pub mod pattern;

@@ -165,8 +165,14 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for StreamPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // G.711 is there for telephones alone, and always.
-        let telling = |rendition: &&Rendition| !matches!(rendition.codec.codec, Codec::Pcmu | Codec::Pcma);
+        // G.711 is there for telephones alone, and always; what is copied is encoded for those who join in mid-stream.
+        let copied = |codec: Codec| {
+            self.renditions.iter().any(|rendition| (rendition.action, rendition.codec.codec) == (Action::Copy, codec))
+        };
+        let telling = |rendition: &&Rendition| {
+            let codec = rendition.codec.codec;
+            !matches!(codec, Codec::Pcmu | Codec::Pcma) && !copied(codec)
+        };
         let encoded: Vec<String> =
             self.encoded().filter(telling).map(|rendition| rendition.codec.codec.to_string()).collect();
         let encoded = encoded.join(" and ");
@@ -227,11 +233,10 @@ fn plan_video(
     let mut renditions = Vec::new();
     let mut reason = None;
     if let SourceCodec::Rtp(codec) = stream.codec {
-        if stream.reordered && policy != CodecPolicy::Copy {
-            reason = Some("has B-frames".to_owned());
-        } else if codec == Codec::H264 && !has_common_profile(stream) && policy != CodecPolicy::Copy {
-            reason = Some("is a profile that browsers lack".to_owned());
-        } else if policy.allows(codec) {
+        // What nothing can decode here is better shown wrong than not at all.
+        let can_be_mended = video_decoder(stream).is_ok();
+        reason = obstacle(codec, stream, can_be_mended).filter(|_| policy != CodecPolicy::Copy);
+        if reason.is_none() && policy.allows(codec) {
             renditions.push(Rendition::copy(RtpCodec { codec, sdp_fmtp_line: stream.sdp_fmtp_line.clone() }));
         }
     } else if policy == CodecPolicy::Copy {
@@ -241,8 +246,8 @@ fn plan_video(
         });
     }
     if policy != CodecPolicy::Copy {
-        let copied = renditions.first().map(|rendition: &Rendition| rendition.codec.codec);
-        let wanted = |codec: &Codec| copied != Some(*codec) && policy.allows(*codec) && can_encode(*codec);
+        // The codec that is passed through is encoded as well: for those who join far from a keyframe.
+        let wanted = |codec: &Codec| policy.allows(*codec) && can_encode(*codec);
         let decodable = video_decoder(stream).map(drop);
         if decodable.is_ok() {
             let bitrate = bitrate.unwrap_or_else(|| default_bitrate(stream));
@@ -258,6 +263,27 @@ fn plan_video(
         }
     }
     Ok(StreamPlan { stream: index, source: stream.codec_name.clone(), reason, renditions })
+}
+
+/// Why pictures that have a form for RTP are not sent as they are: browsers cannot decode them, or would show them wrong,
+/// because RTP does not carry how they are to be shown.
+fn obstacle(codec: Codec, stream: &StreamInfo, can_be_mended: bool) -> Option<String> {
+    let picture = &stream.picture;
+    let reason = match codec {
+        _ if stream.reordered => "has B-frames",
+        Codec::H264 if !has_common_profile(stream) => "is a profile that browsers lack",
+        Codec::H264 | Codec::Av1 if picture.bit_depth > 8 => {
+            return Some(format!("has {} bits, which browsers do not play", picture.bit_depth));
+        }
+        _ if !can_be_mended => return None,
+        _ if picture.sample_aspect_ratio.is_some_and(|(across, down)| across != down) => {
+            "has pixels that are not square"
+        }
+        _ if !picture.orientation.is_upright() => "is to be turned",
+        _ if picture.is_interlaced() => "is interlaced",
+        _ => return None,
+    };
+    Some(reason.to_owned())
 }
 
 fn plan_audio(index: usize, stream: &StreamInfo) -> Result<StreamPlan, MediaError> {
@@ -304,7 +330,8 @@ fn add_encoded_sound(renditions: &mut Vec<Rendition>, stream: &StreamInfo, opus:
 
 /// 2.5 Mb/s for 720p30; larger and faster pictures need more, but less than in proportion.
 fn default_bitrate(stream: &StreamInfo) -> Bitrate {
-    let (width, height) = encoded_size(stream.width, stream.height);
+    let (width, height) = stream.picture.display_size(stream.width, stream.height);
+    let (width, height) = encoded_size(width, height);
     let frame_rate = if (1.0..=240.0).contains(&stream.frame_rate) { stream.frame_rate } else { 30.0 };
     let ratio = f64::from(width) * f64::from(height) * frame_rate / (1_280.0 * 720.0 * 30.0);
     let bitrate = (REFERENCE_BITRATE * ratio.powf(0.75)).clamp(200_000.0, 12_000_000.0);
@@ -325,7 +352,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::properties::PictureProperties;
+    use crate::properties::{FieldOrder, Orientation, PictureProperties};
 
     fn video(codec: SourceCodec, name: &str, reordered: bool) -> StreamInfo {
         StreamInfo {
@@ -375,7 +402,7 @@ mod tests {
             (vec![h264(false)], H264, "video: copy"),
             (vec![h264(true)], H264, "video: H.264 High has B-frames → re-encode (H.264, on demand)"),
             (vec![vp9(), opus()], Auto, "video: copy (VP8 and H.264 on demand) · audio: copy"),
-            (vec![av1(), opus()], Auto, "video: copy · audio: copy"),
+            (vec![av1(), opus()], Auto, "video: copy (VP8 and H.264 on demand) · audio: copy"),
             (vec![opus()], Auto, "audio: copy"),
             (vec![pattern()], Auto, "video: test pattern → VP8 and H.264, on demand"),
         ];
@@ -386,12 +413,29 @@ mod tests {
             (vec![], Auto, "no video or audio stream"),
             (vec![hevc()], Auto, "decoding HEVC is not supported: install `ffmpeg`"),
             (vec![hevc()], Copy, "copying HEVC is not supported"),
-            (vec![av1()], Vp8, "decoding AV1 is not supported: install `ffmpeg`"),
             (vec![audio(SourceCodec::Other("AC-3".into()), "AC-3")], Auto, "decoding AC-3 is not supported"),
         ] {
             let found = line(&streams, policy);
             assert!(found.starts_with("error: ") && found.contains(expected), "{found}");
         }
+    }
+
+    #[test]
+    fn what_rtp_does_not_carry_is_done_to_the_pictures() {
+        let h264 = || video(SourceCodec::Rtp(Codec::H264), "H.264 Main", false);
+        let with = |picture: PictureProperties| StreamInfo { picture, ..h264() };
+        let picture = PictureProperties::default;
+        let mended = |reason: &str| format!("video: H.264 Main {reason} → re-encode (VP8 and H.264, on demand)");
+        let wide = PictureProperties { sample_aspect_ratio: Some((64, 45)), ..picture() };
+        assert_eq!(line(&[with(wide)], CodecPolicy::Auto), mended("has pixels that are not square"));
+        assert_eq!(line(&[with(wide)], CodecPolicy::Copy), "video: copy");
+        let turned = Orientation { mirrored: true, quarter_turns: 0 };
+        let turned = PictureProperties { orientation: turned, ..picture() };
+        assert_eq!(line(&[with(turned)], CodecPolicy::Auto), mended("is to be turned"));
+        let fields = PictureProperties { field_order: FieldOrder::TopFirst, ..picture() };
+        assert_eq!(line(&[with(fields)], CodecPolicy::Auto), mended("is interlaced"));
+        let square = PictureProperties { sample_aspect_ratio: Some((1, 1)), bit_depth: 8, ..picture() };
+        assert_eq!(line(&[with(square)], CodecPolicy::Auto), "video: copy (VP8 on demand)");
     }
 
     #[test]
@@ -408,7 +452,8 @@ mod tests {
         let plain = [opus(b"OpusHead\x01\x02\0\0\0\0\0\0\0\0\0")];
         let mut plan = Plan::new(&plain, CodecPolicy::Auto, None).expect("a plan");
         let codecs = |plan: &Plan| {
-            let renditions = plan.audio.as_ref().map(|audio| audio.renditions.iter().map(|r| (r.action, r.codec.codec)));
+            let renditions =
+                plan.audio.as_ref().map(|audio| audio.renditions.iter().map(|r| (r.action, r.codec.codec)));
             renditions.into_iter().flatten().collect::<Vec<_>>()
         };
         let telephones = [(Action::Encode, Codec::Pcmu), (Action::Encode, Codec::Pcma)];

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rtcast_peer::MediaTime;
+use rtcast_proto::ColorSpace;
 
 /// The most pixels of a picture that is decoded: 8192 x 4352. What claims to be larger is taken for damaged.
 pub const MAXIMUM_PIXELS: u64 = 8_192 * 4_352;
 
-/// One picture: planar 4:2:0 of 8 bits. Clones share the pixels.
+/// One picture: planar 4:2:0 of 8 bits, of BT.601 in limited range unless it says otherwise. Clones share the pixels.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VideoFrame {
     data: Bytes,
     width: u32,
     height: u32,
     timestamp: MediaTime,
+    color_space: ColorSpace,
 }
 
 /// One plane of a picture as a decoder holds it, its rows `stride` bytes apart.
@@ -31,7 +33,13 @@ impl VideoFrame {
     /// A picture from its pixels: the planes Y, U, V in that order without padding, the chroma planes with half the
     /// width and height, rounded up. `None` if the size is zero, beyond [`MAXIMUM_PIXELS`], or not that of the bytes.
     pub fn new(data: Bytes, width: u32, height: u32, timestamp: MediaTime) -> Option<Self> {
-        (data.len() == byte_length(width, height)?).then_some(Self { data, width, height, timestamp })
+        (data.len() == byte_length(width, height)?).then_some(Self {
+            data,
+            width,
+            height,
+            timestamp,
+            color_space: ColorSpace::BT601,
+        })
     }
 
     /// A picture copied from planes that have padding. `None` as for [`new`](Self::new), or if a plane is too short.
@@ -45,6 +53,11 @@ impl VideoFrame {
             }
         }
         Self::new(data.into(), width, height, timestamp)
+    }
+
+    /// The bytes of a picture of this size; `None` if no picture has it.
+    pub(crate) fn byte_length(width: u32, height: u32) -> Option<usize> {
+        byte_length(width, height)
     }
 
     /// Columns of pixels.
@@ -66,6 +79,18 @@ impl VideoFrame {
     #[must_use]
     pub const fn with_timestamp(mut self, timestamp: MediaTime) -> Self {
         self.timestamp = timestamp;
+        self
+    }
+
+    /// What its numbers mean as colours.
+    pub const fn color_space(&self) -> ColorSpace {
+        self.color_space
+    }
+
+    /// The same numbers, meaning other colours.
+    #[must_use]
+    pub const fn with_color_space(mut self, color_space: ColorSpace) -> Self {
+        self.color_space = color_space;
         self
     }
 
@@ -105,7 +130,7 @@ impl VideoFrame {
             let from = plane_size(self.width, self.height, index);
             scale_plane(plane, from, plane_size(width, height, index), &mut data);
         }
-        Self::new(data.into(), width, height, self.timestamp)
+        Some(Self::new(data.into(), width, height, self.timestamp)?.with_color_space(self.color_space))
     }
 
     /// The picture without its last column or row where their number is odd, for encoders that take even sizes alone.
@@ -121,7 +146,7 @@ impl VideoFrame {
             Plane { data: self.u(), stride: chroma },
             Plane { data: self.v(), stride: chroma },
         ];
-        Self::from_planes(planes, width, height, self.timestamp)
+        Some(Self::from_planes(planes, width, height, self.timestamp)?.with_color_space(self.color_space))
     }
 
     fn plane_end(&self, index: usize) -> usize {

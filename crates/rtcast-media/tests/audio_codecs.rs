@@ -4,7 +4,8 @@ mod support;
 
 use bytes::Bytes;
 use rtcast_media::codec::resample::{AudioConverter, PIECE};
-use rtcast_media::codec::{audio_decoder, opus_encoder};
+use rtcast_media::codec::{audio_decoder, audio_encoder, opus_encoder};
+use rtcast_media::container::{self, Source};
 use rtcast_media::raw::AudioFrame;
 use rtcast_media::{MediaError, Packet, SourceCodec, StreamInfo};
 use rtcast_peer::{Bitrate, Codec, MediaTime};
@@ -106,6 +107,62 @@ fn more_channels_are_mixed_to_two() {
     assert_eq!(mix(6, 3), [0, 0]);
     assert_eq!(mix(6, 5), [0, 2_929]);
     assert_eq!(mix(11, 1), [0, 10_000]);
+}
+
+#[test]
+fn telephones_hear_the_mix_of_both_channels_at_its_level() {
+    for codec in [Codec::Pcmu, Codec::Pcma] {
+        let mut encoder = audio_encoder(codec, Bitrate::from_kbps(64)).expect("an encoder");
+        let mut decoder =
+            audio_decoder(&audio_stream(SourceCodec::Rtp(codec), 8_000, 1, Bytes::new())).expect("a decoder");
+        let mut heard: Vec<i16> = Vec::new();
+        for piece in 0..60_i64 {
+            let sine = |at: i64, hertz: f64| {
+                let phase = std::f64::consts::TAU * hertz * at as f64 / 48_000.0;
+                (8_000.0 * phase.sin()).round() as i16
+            };
+            // What lies beyond half the rate must not fold back into the band.
+            let sample = |at| [sine(at, 440.0) + sine(at, 6_500.0), sine(at, 880.0)];
+            let samples = (piece * 960..(piece + 1) * 960).flat_map(sample).collect();
+            let frame = AudioFrame::new(samples, 48_000, 2, MediaTime::from_ticks(piece, 50)).expect("legal");
+            let encoded = encoder.encode(&frame).expect("encoded");
+            assert_eq!((encoded.codec, encoded.data.len()), (codec, 160));
+            let delay = frame.timestamp().since(encoded.timestamp).as_nanos() / 1_000_000;
+            assert!((0..20).contains(&delay), "{delay} ms");
+            heard.extend(decoder.decode(&packet(&encoded)).expect("decoded").expect("sound").samples());
+        }
+        let heard = &heard[1_600..];
+        for (hertz, expected) in [(440.0, 4_000.0), (880.0, 4_000.0), (1_500.0, 0.0)] {
+            let found = amplitude(heard, 0, 1, 8_000, hertz);
+            assert!((found - expected).abs() < 80.0, "{codec}: {hertz} Hz has {found:.0}");
+        }
+    }
+}
+
+#[test]
+fn surround_in_opus_is_mixed_as_ffmpeg_mixes_it() {
+    let path = folder("surround").join("surround.mkv").to_str().expect("a plain path").to_owned();
+    // Front left and right, centre, bass, back left and right; each has its own tone.
+    let tones = [440, 550, 660, 60, 770, 880].map(|hertz| format!("0.2*sin(2*PI*{hertz}*t)")).join("|");
+    let source = format!("aevalsrc={tones}:channel_layout=5.1:sample_rate=48000:duration=2");
+    ffmpeg(&["-f", "lavfi", "-i", &source, "-c:a", "libopus", "-b:a", "384k", "-mapping_family", "1", &path]);
+    let expected = samples(&ffmpeg(&["-i", &path, "-ac", "2", "-f", "s16le", "-"]));
+    let mut demuxer = container::open(&Source::parse(&path)).expect("opened");
+    let mut decoder = audio_decoder(&demuxer.streams()[0]).expect("a decoder");
+    let mut converter = AudioConverter::new();
+    let mut heard: Vec<i16> = Vec::new();
+    while let Some(packet) = demuxer.next_packet().expect("read") {
+        let Some(sound) = decoder.decode(&packet).expect("decoded") else { continue };
+        assert_eq!(sound.channels(), 6);
+        heard.extend(converter.push(&sound).expect("converted").iter().flat_map(|piece| piece.samples().to_vec()));
+    }
+    for channel in [0, 1] {
+        for hertz in [440.0, 550.0, 660.0, 770.0, 880.0] {
+            let [found, wanted] =
+                [&heard, &expected].map(|all| amplitude(&all[48_000..96_000], channel, 2, 48_000, hertz));
+            assert!((found - wanted).abs() < 60.0, "channel {channel}, {hertz} Hz: {found:.0}, not {wanted:.0}");
+        }
+    }
 }
 
 #[test]

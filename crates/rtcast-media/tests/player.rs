@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use rtcast_media::codec::{audio_decoder, video_decoder};
 use rtcast_media::container::{self, Source};
 use rtcast_media::pattern::{GREEN, PatternOptions, TestPattern};
 use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
-use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaStreamTrack, MediaTime};
+use rtcast_peer::{Broadcast, Codec, EncodedFrame, FrameSubscription, MediaStreamTrack, MediaTime};
 use support::{amplitude, audio_stream, ffmpeg, folder, packet, video_stream};
 use tokio::task::JoinSet;
 
@@ -248,6 +248,57 @@ async fn who_joins_in_the_middle_of_a_long_group_sees_a_picture_soon() {
 }
 
 #[tokio::test]
+async fn a_picture_that_stands_is_shown_to_whoever_joins() {
+    let source = "color=red:size=160x120:rate=1/20";
+    let arguments = ["-f", "lavfi", "-i", source, "-t", "60", "-c:v", "libx264", "-profile:v", "baseline"];
+    let file = make("still", "still.mp4", &[&arguments[..], &["-pix_fmt", "yuv420p"]].concat());
+    let player = MediaPlayer::builder().codec(CodecPolicy::Vp8).open(&file).await.expect("a player");
+    let vp8 = rendition(&player.video().expect("pictures"), Codec::Vp8);
+    let mut first = vp8.subscribe_frames();
+    let shown = soon(&mut first).await;
+    assert!(shown.keyframe);
+    let repeated = soon(&mut first).await;
+    assert!(!repeated.keyframe && repeated.timestamp > shown.timestamp, "a picture alone may not be shown");
+    let mut second = vp8.subscribe_frames();
+    let anew = soon(&mut second).await;
+    assert!(anew.keyframe && anew.timestamp > repeated.timestamp);
+    let mut decoder = video_decoder(&video_stream(SourceCodec::Rtp(Codec::Vp8))).expect("a decoder");
+    let picture = decoder.decode(&packet(&anew)).expect("decoded").remove(0);
+    // Red by BT.601.
+    let colour = [picture.y()[80], picture.u()[40], picture.v()[40]];
+    assert!(colour.iter().zip([81, 90, 240]).all(|(found, red)| found.abs_diff(red) < 8), "{colour:?}");
+    drop((first, second));
+    // Nobody has watched for a while, and nothing new has come.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut third = vp8.subscribe_frames();
+    assert!(soon(&mut third).await.keyframe);
+}
+
+#[tokio::test]
+async fn a_group_that_is_too_long_to_be_kept_is_followed() {
+    let source = "testsrc2=size=64x48:rate=150:duration=6";
+    let arguments = ["-f", "lavfi", "-i", source, "-c:v", "libx264", "-profile:v", "baseline", "-g", "9999"];
+    let file = make("followed", "one.mp4", &[&arguments[..], &["-sc_threshold", "0", "-pix_fmt", "yuv420p"]].concat());
+    let player = MediaPlayer::open(&file).await.expect("a player");
+    let track = player.video().expect("pictures");
+    assert_eq!(player.plan().to_string(), "video: copy (VP8 on demand)");
+    let copied = collect(&rendition(&track, Codec::H264), Duration::from_millis(3_000)).await;
+    assert!(copied.len() > 400, "{} pictures", copied.len());
+    let last = copied[copied.len() - 1].1.timestamp;
+    // Whoever has the codec of the copy is encoded for as well.
+    let stand_in = track.renditions().iter().rfind(|broadcast| broadcast.codec().codec == Codec::H264);
+    for broadcast in [stand_in.expect("another rendition").clone(), rendition(&track, Codec::Vp8)] {
+        let frame = soon(&mut broadcast.subscribe_frames()).await;
+        let later = frame.timestamp.since(last).as_secs_f64();
+        assert!(frame.keyframe && (-0.3..1.5).contains(&later), "{later} s after what was seen last");
+    }
+}
+
+async fn soon(frames: &mut FrameSubscription) -> EncodedFrame {
+    tokio::time::timeout(Duration::from_secs(10), frames.recv()).await.expect("soon").expect("a frame")
+}
+
+#[tokio::test]
 async fn the_policy_decides_what_is_sent() {
     let file = make(
         "policy",
@@ -374,12 +425,12 @@ async fn collect(broadcast: &Broadcast, time: Duration) -> Vec<Arrived> {
     frames
 }
 
-/// Listens to every rendition of a player.
+/// Listens to every rendition of a player; of two with the same codec, to the better one.
 async fn listen(player: &MediaPlayer, time: Duration) -> HashMap<Codec, Vec<Arrived>> {
     let mut listeners = JoinSet::new();
     for track in [player.video(), player.audio()].into_iter().flatten() {
-        for broadcast in track.renditions() {
-            let broadcast = broadcast.clone();
+        for codec in track.codecs().map(|codec| codec.codec).collect::<HashSet<_>>() {
+            let broadcast = rendition(&track, codec);
             listeners.spawn(async move { (broadcast.codec().codec, collect(&broadcast, time).await) });
         }
     }

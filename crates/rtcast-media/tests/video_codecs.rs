@@ -6,6 +6,8 @@ use rtcast_media::codec::{VideoEncoderSettings, video_decoder, video_encoder};
 use rtcast_media::raw::{Plane, VideoFrame};
 use rtcast_media::{MediaError, Packet, SourceCodec};
 use rtcast_peer::{Bitrate, Codec, MediaTime};
+use rtcast_proto::ColorSpace;
+use rtcast_proto::payload::h264::SequenceParameterSet;
 use support::{ffmpeg, folder, packet, pattern, psnr, run, video_stream};
 
 const SETTINGS: VideoEncoderSettings = VideoEncoderSettings { bitrate: Bitrate::from_kbps(1_000), frame_rate: 30.0 };
@@ -63,6 +65,9 @@ fn h264_is_annex_b_of_constrained_baseline_with_parameter_sets_before_each_keyfr
             assert_eq!(types, [7, 8, 5], "picture {index}");
             // profile_idc 66, constraint_set0 and 1.
             assert_eq!((units[0][1], units[0][2] & 0xc0), (66, 0xc0));
+            let colour = SequenceParameterSet::parse(units[0]).expect("a parameter set").colour;
+            assert_eq!((colour.primaries, colour.transfer, colour.matrix, colour.full_range), (6, 6, 6, Some(false)));
+            assert_eq!(frame.color_space, Some(ColorSpace::BT601));
         } else {
             assert_eq!(types, [1], "picture {index}");
         }
@@ -217,6 +222,71 @@ fn vp9_of_all_samplings_decodes_close_to_ffmpeg() {
             let expected = VideoFrame::new(expected.to_vec().into(), 162, 90, MediaTime::ZERO).expect("a picture");
             // Not equal: ffmpeg dithers 10 bits.
             assert!(psnr(picture, &expected) > 40.0, "{format}: {}", psnr(picture, &expected));
+        }
+    }
+}
+
+#[test]
+fn what_no_decoder_here_takes_is_decoded_by_ffmpeg() {
+    let folder = folder("external");
+    for (name, encoder, format, profile) in [
+        ("deep.ivf", "libsvtav1", "yuv420p10le", None),
+        ("deep.h264", "libx264", "yuv420p10le", Some("profile-level-id=6e0028")),
+        ("wide.h264", "libx264", "yuv422p", Some("profile-level-id=7a0028")),
+    ] {
+        let path = folder.join(name).to_str().expect("a plain path").to_owned();
+        let source = "testsrc2=size=192x128:rate=30:duration=1";
+        ffmpeg(&[
+            "-f",
+            "lavfi",
+            "-i",
+            source,
+            "-c:v",
+            encoder,
+            "-g",
+            "15",
+            "-pix_fmt",
+            format,
+            "-x264-params",
+            "aud=1",
+            &path,
+        ]);
+        let expected = ffmpeg(&["-i", &path, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]);
+        let data = std::fs::read(&path).expect("the file");
+        let (packets, codec) = if profile.is_none() {
+            (ivf_frames(&data), Codec::Av1)
+        } else {
+            let packets = access_units(&data).into_iter().enumerate().map(|(index, unit)| {
+                let (data, pts) = (unit.into(), MediaTime::from_ticks(index as i64, 30));
+                Packet {
+                    stream: 0,
+                    data,
+                    pts,
+                    dts: pts,
+                    duration: MediaTime::ZERO,
+                    keyframe: index == 0,
+                    discard: false,
+                }
+            });
+            (packets.collect(), Codec::H264)
+        };
+        let mut stream = video_stream(SourceCodec::Rtp(codec));
+        stream.sdp_fmtp_line = profile.map(str::to_owned);
+        let mut decoder = video_decoder(&stream).expect("a decoder");
+        // It can be used again after it was flushed.
+        for pass in 0..2 {
+            let mut decoded = Vec::new();
+            for packet in &packets {
+                decoded.extend(decoder.decode(packet).expect("decoded"));
+            }
+            decoded.extend(decoder.flush().expect("flushed"));
+            let size = 192 * 128 * 3 / 2;
+            assert_eq!((decoded.len(), decoded.len() * size), (packets.len(), expected.len()), "{name}, pass {pass}");
+            for (index, (picture, expected)) in decoded.iter().zip(expected.chunks_exact(size)).enumerate() {
+                assert_eq!(picture.timestamp(), MediaTime::from_ticks(index as i64, 30), "{name}");
+                let expected = VideoFrame::new(expected.to_vec().into(), 192, 128, MediaTime::ZERO).expect("a picture");
+                assert!(psnr(picture, &expected) > 40.0, "{name}: {}", psnr(picture, &expected));
+            }
         }
     }
 }

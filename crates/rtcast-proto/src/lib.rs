@@ -25,7 +25,7 @@ pub mod stats;
 pub mod types;
 
 pub use codec::{Codec, RtpCodec};
-pub use color::ColorSpace;
+pub use color::{ColorPrimaries, ColorRange, ColorSpace, MatrixCoefficients, TransferCharacteristics};
 pub use frame::{EncodedFrame, PacketizedFrame};
 pub use jsep::{Jsep, JsepConfig, LocalTransport, SignalingState};
 pub use sdp::{

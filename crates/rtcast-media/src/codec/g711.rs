@@ -41,27 +41,27 @@ impl Law {
     }
 
     /// The code of a linear sample: the inverse of [`decode`](Self::decode), to the nearest code of its segment.
-    pub(crate) const fn encode(self, sample: i16) -> u8 {
+    pub(crate) fn encode(self, sample: i16) -> u8 {
         let negative = sample < 0;
         match self {
             Self::Mu => {
                 // ITU-T G.711 table 2, scaled to 16 bits: segments begin at 0x84 << n, less the bias of 0x84.
-                let magnitude = (sample.unsigned_abs() as u32 + 0x84).min(0x7fff);
+                let magnitude = (u32::from(sample.unsigned_abs()) + 0x84).min(0x7fff);
                 let segment = 24 - magnitude.leading_zeros();
                 let code = (segment << 4 | (magnitude >> (segment + 3) & 0x0f)) as u8;
-                !(code | (negative as u8) << 7)
+                !(code | u8::from(negative) << 7)
             }
             Self::A => {
                 // ITU-T G.711 table 1, scaled to 16 bits: the first two segments have steps of 16.
-                let magnitude = if negative { !sample } else { sample } as u32 >> 4;
+                let magnitude = u32::from((if negative { !sample } else { sample }).cast_unsigned() >> 4);
                 let code = match magnitude {
                     0..32 => magnitude,
                     _ => {
-                        let segment = 27 - magnitude.leading_zeros();
+                        let segment = 28 - magnitude.leading_zeros();
                         segment << 4 | (magnitude >> (segment - 1) & 0x0f)
                     }
                 };
-                (code as u8 | (!negative as u8) << 7) ^ 0x55
+                (code as u8 | u8::from(!negative) << 7) ^ 0x55
             }
         }
     }
@@ -99,7 +99,7 @@ impl AudioEncoder for G711Encoder {
         let samples = self.resampler.process(&input, None).map_err(|reason| failed(&reason))?.take_data();
         let data: Vec<u8> = samples.iter().map(|sample| self.law.encode(sample.round() as i16)).collect();
         let timestamp = frame.timestamp().since(self.delay);
-        Ok(EncodedFrame { codec: self.law.codec(), data: data.into(), timestamp, keyframe: true })
+        Ok(EncodedFrame { codec: self.law.codec(), data: data.into(), timestamp, keyframe: true, color_space: None })
     }
 }
 
@@ -160,7 +160,8 @@ mod tests {
             for sample in (i16::MIN..=i16::MAX).step_by(7) {
                 let error = (i32::from(law.decode(law.encode(sample))) - i32::from(sample)).abs();
                 // Steps double with each segment; half of the largest is 512, and the extremes are clipped.
-                let allowed = (i32::from(sample).abs() / 32 + 16).max(16) + if sample.unsigned_abs() > 32_000 { 640 } else { 0 };
+                let allowed =
+                    (i32::from(sample).abs() / 32 + 16).max(16) + if sample.unsigned_abs() > 32_000 { 640 } else { 0 };
                 assert!(error <= allowed, "{law:?} {sample}: off by {error}");
             }
         }

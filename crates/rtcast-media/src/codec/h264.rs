@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, Profile, RateControlMode, UsageType,
+    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, Profile, RateControlMode, UsageType, VuiConfig,
 };
 use openh264::formats::{YUVSlices, YUVSource};
 use openh264_sys2::{
@@ -14,6 +14,7 @@ use openh264_sys2::{
     SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
 };
 use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime, RtpCodec};
+use rtcast_proto::{ColorRange, ColorSpace};
 
 use super::{
     VideoDecoder, VideoEncoder, VideoEncoderSettings, codec_error, encoded_codec, sane_bitrate, single_nal_unit_codec,
@@ -39,6 +40,7 @@ pub(super) struct H264Encoder {
 struct Running {
     encoder: Encoder,
     size: (u32, u32),
+    color_space: ColorSpace,
 }
 
 impl H264Encoder {
@@ -51,7 +53,7 @@ impl H264Encoder {
         Self { settings, small_slices: true, running: None }
     }
 
-    fn start(&self) -> Result<Encoder, MediaError> {
+    fn start(&self, color_space: ColorSpace) -> Result<Encoder, MediaError> {
         let config = EncoderConfig::new()
             .profile(Profile::Baseline)
             .usage_type(UsageType::CameraVideoRealTime)
@@ -60,7 +62,8 @@ impl H264Encoder {
             .bitrate(BitRate::from_bps(bits(self.settings.bitrate)))
             .max_frame_rate(FrameRate::from_hz(self.settings.sane_frame_rate() as f32))
             .skip_frames(false)
-            .num_threads(1);
+            .num_threads(1)
+            .vui(colours(color_space));
         let config = if self.small_slices { config.max_slice_len(SMALL_SLICE) } else { config };
         let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(error)?;
         let mut quiet = WELS_LOG_QUIET;
@@ -82,10 +85,10 @@ impl VideoEncoder for H264Encoder {
             .cropped_to_even()
             .filter(|frame| frame.width() >= 16 && frame.height() >= 16)
             .ok_or_else(|| codec_error("H.264", "a picture of fewer than 16 pixels across cannot be encoded"))?;
-        let size = (frame.width(), frame.height());
+        let (size, color_space) = ((frame.width(), frame.height()), frame.color_space());
         let running = match self.running.take() {
-            Some(running) if running.size == size => running,
-            _ => Running { encoder: self.start()?, size },
+            Some(running) if (running.size, running.color_space) == (size, color_space) => running,
+            _ => Running { encoder: self.start(color_space)?, size, color_space },
         };
         let running = self.running.insert(running);
         if force_keyframe {
@@ -106,7 +109,7 @@ impl VideoEncoder for H264Encoder {
             data: data.into(),
             timestamp: frame.timestamp(),
             keyframe,
-            color_space: None,
+            color_space: Some(frame.color_space()),
         }))
     }
 
@@ -172,6 +175,32 @@ impl VideoDecoder for H264Decoder {
         self.decoder = start_decoder()?;
         Ok(pictures)
     }
+}
+
+/// The colours as the parameter set tells them. Receivers guess by other rules than players of files do, so that they are
+/// always told.
+fn colours(color_space: ColorSpace) -> VuiConfig {
+    let primaries = match color_space.primaries.0 {
+        5 => openh264::encoder::ColorPrimaries::Bt470BG,
+        6 => openh264::encoder::ColorPrimaries::Smpte170M,
+        9 => openh264::encoder::ColorPrimaries::Bt2020,
+        _ => openh264::encoder::ColorPrimaries::Bt709,
+    };
+    let transfer = match color_space.transfer.0 {
+        6 => openh264::encoder::TransferCharacteristics::Smpte170M,
+        13 => openh264::encoder::TransferCharacteristics::Srgb,
+        _ => openh264::encoder::TransferCharacteristics::Bt709,
+    };
+    let matrix = match color_space.matrix.0 {
+        1 => openh264::encoder::MatrixCoefficients::Bt709,
+        9 => openh264::encoder::MatrixCoefficients::Bt2020Ncl,
+        _ => openh264::encoder::MatrixCoefficients::Smpte170M,
+    };
+    VuiConfig::new()
+        .color_primaries(primaries)
+        .transfer_characteristics(transfer)
+        .matrix_coefficients(matrix)
+        .full_range(color_space.range == ColorRange::Full)
 }
 
 fn start_decoder() -> Result<openh264::decoder::Decoder, MediaError> {

@@ -13,6 +13,8 @@ mod vpx;
 mod aac;
 mod fallback;
 pub(crate) mod g711;
+#[cfg(feature = "vpx")]
+mod layout;
 pub(crate) mod opus_head;
 mod pcm;
 pub mod resample;
@@ -23,6 +25,7 @@ use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaKind, RtpCodec};
 pub(crate) use self::fallback::LastingDecoder;
 #[cfg(feature = "opus")]
 use self::opus_head::OpusHead;
+use crate::container::FfmpegDecoder;
 use crate::error::MediaError;
 use crate::packet::{Packet, SourceCodec, StreamInfo};
 use crate::raw::{AudioFrame, VideoFrame};
@@ -157,7 +160,8 @@ pub fn video_decoder(stream: &StreamInfo) -> Result<Box<dyn VideoDecoder>, Media
         #[cfg(feature = "vpx")]
         SourceCodec::Rtp(Codec::Vp9) => Ok(Box::new(vpx::VpxDecoder::new(Codec::Vp9)?)),
         SourceCodec::I420 => Ok(Box::new(yuv::I420Decoder::new(stream.width, stream.height))),
-        _ => Err(no_decoder(stream)),
+        // AV1, and H.264 of other than 8 bits and 4:2:0.
+        _ => FfmpegDecoder::new(stream).map_or_else(|| Err(no_decoder(stream)), |decoder| Ok(Box::new(decoder) as _)),
     }
 }
 

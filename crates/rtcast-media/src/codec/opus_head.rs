@@ -23,15 +23,28 @@ pub(crate) struct OpusHead {
 impl OpusHead {
     /// The head of a stream, by its `extradata`; without one it is plain stereo.
     pub(crate) fn of(stream: &StreamInfo) -> Self {
-        Self::parse(&stream.extradata).unwrap_or(Self { family: 0, streams: 1, coupled: 1, mapping: vec![0, 1], gain: 0 })
+        Self::parse(&stream.extradata).unwrap_or(Self {
+            family: 0,
+            streams: 1,
+            coupled: 1,
+            mapping: vec![0, 1],
+            gain: 0,
+        })
     }
 
     fn parse(head: &[u8]) -> Option<Self> {
         let body = head.strip_prefix(b"OpusHead")?;
         // The version is one byte, the pre-skip two, the rate of the input four.
-        let (channels, gain, family) = (*body.get(1)?, i16::from_le_bytes([*body.get(8)?, *body.get(9)?]), *body.get(10)?);
+        let (channels, gain, family) =
+            (*body.get(1)?, i16::from_le_bytes([*body.get(8)?, *body.get(9)?]), *body.get(10)?);
         if family == 0 {
-            return Some(Self { family, streams: 1, coupled: channels.saturating_sub(1).min(1), mapping: vec![0, 1], gain });
+            return Some(Self {
+                family,
+                streams: 1,
+                coupled: channels.saturating_sub(1).min(1),
+                mapping: vec![0, 1],
+                gain,
+            });
         }
         let (streams, coupled) = (*body.get(11)?, *body.get(12)?);
         let mapping = body.get(13..13 + usize::from(channels))?.to_vec();

@@ -11,6 +11,9 @@ use crate::raw::AudioFrame;
 /// A container that counts milliseconds is off by less than this.
 const ROUNDED: MediaTime = MediaTime::from_micros(2_000);
 
+/// Frames, each for a broadcast.
+pub(super) type Encoded = Result<Vec<(usize, EncodedFrame)>, MediaError>;
+
 pub(super) struct AudioTranscoder {
     stream: StreamInfo,
     decoder: Box<dyn AudioDecoder>,
@@ -42,11 +45,7 @@ impl AudioTranscoder {
     }
 
     /// Takes the next packet and returns the frames that it completed, for the broadcasts that are wanted.
-    pub(super) fn push(
-        &mut self,
-        packet: &Packet,
-        wanted: &dyn Fn(usize) -> bool,
-    ) -> Result<Vec<(usize, EncodedFrame)>, MediaError> {
+    pub(super) fn push(&mut self, packet: &Packet, wanted: &dyn Fn(usize) -> bool) -> Encoded {
         let sound = self.decoder.decode(packet)?;
         match sound.filter(|_| !packet.discard) {
             Some(mut sound) => {
@@ -68,16 +67,12 @@ impl AudioTranscoder {
     }
 
     /// The rest.
-    pub(super) fn finish(&mut self, wanted: &dyn Fn(usize) -> bool) -> Result<Vec<(usize, EncodedFrame)>, MediaError> {
+    pub(super) fn finish(&mut self, wanted: &dyn Fn(usize) -> bool) -> Encoded {
         let pieces = self.converter.finish()?;
         self.encode(&pieces, wanted)
     }
 
-    fn encode(
-        &mut self,
-        pieces: &[AudioFrame],
-        wanted: &dyn Fn(usize) -> bool,
-    ) -> Result<Vec<(usize, EncodedFrame)>, MediaError> {
+    fn encode(&mut self, pieces: &[AudioFrame], wanted: &dyn Fn(usize) -> bool) -> Encoded {
         let mut frames = Vec::new();
         for target in self.targets.iter_mut().filter(|target| wanted(target.broadcast)) {
             for piece in pieces {

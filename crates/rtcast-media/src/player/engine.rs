@@ -6,16 +6,18 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Instant;
 
-use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaTime};
+use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaKind, MediaTime};
+use rtcast_proto::ColorSpace;
 
 use super::agenda::{Agenda, Task};
-use super::audio::AudioTranscoder;
+use super::audio::{AudioTranscoder, Encoded};
 use super::clock::Clock;
 use super::demand::Demand;
 use super::reader::{self, Read};
 use super::timeline::Timeline;
 use super::video::{Surroundings, VideoTranscoder};
 use crate::codec::opus_head::LARGEST_PACKET;
+use crate::convert::passed_through_color_space;
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, StreamInfo};
 use crate::plan::{Action, LARGE_AUDIO_BITRATE, Plan, StreamPlan};
@@ -88,8 +90,9 @@ struct VideoLane {
     last_decode: MediaTime,
     copy: Option<Copy>,
     transcoder: Option<VideoTranscoder>,
-    /// The broadcasts that the transcoder feeds.
+    /// The broadcasts that the transcoder feeds, and which of them somebody wanted when that was last looked at.
     encoded: Vec<usize>,
+    wanted: Vec<bool>,
 }
 
 struct AudioLane {
@@ -112,6 +115,7 @@ struct Copy {
     broadcast: usize,
     codec: Codec,
     reordered: bool,
+    color_space: Option<ColorSpace>,
     last: Option<MediaTime>,
 }
 
@@ -184,6 +188,7 @@ impl Engine {
                 self.demand.wait(None, &self.control.stop, &self.arrived);
                 continue;
             }
+            self.show_to_new_viewers();
             self.take_what_was_read()?;
             if !self.settings.live || self.timeline.has_started() {
                 clock.start(Instant::now());
@@ -199,6 +204,19 @@ impl Engine {
             self.demand.wait(next, &self.control.stop, &self.arrived);
         }
         Ok(())
+    }
+
+    /// Who begins to want re-encoded pictures sees the one that stands, before the next one comes.
+    fn show_to_new_viewers(&mut self) {
+        let Some(lane) = &mut self.video else { return };
+        let Some(transcoder) = &mut lane.transcoder else { return };
+        let wanted: Vec<bool> = lane.encoded.iter().map(|index| self.demand.is_wanted(*index)).collect();
+        let is_new = wanted.iter().zip(&lane.wanted).any(|(now, before)| *now && !before);
+        lane.wanted = wanted;
+        if is_new {
+            transcoder.wake(true, self.control.clock.position(Instant::now()));
+            transcoder.refresh();
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -368,7 +386,7 @@ impl Engine {
 
     fn encode_audio(
         &mut self,
-        work: impl FnOnce(&mut AudioTranscoder, &dyn Fn(usize) -> bool) -> Result<Vec<(usize, EncodedFrame)>, MediaError>,
+        work: impl FnOnce(&mut AudioTranscoder, &dyn Fn(usize) -> bool) -> Encoded,
     ) -> Result<(), MediaError> {
         let Some(transcoder) = self.audio.as_mut().and_then(|lane| lane.transcoder.as_mut()) else { return Ok(()) };
         let demand = &self.demand;
@@ -419,7 +437,15 @@ impl VideoLane {
         };
         let lead = VideoTranscoder::lead(stream);
         let last_decode = MediaTime::ZERO.since(lead);
-        Ok(Self { progress: Progress::new(plan.stream), lead, last_decode, copy, transcoder, encoded })
+        Ok(Self {
+            progress: Progress::new(plan.stream),
+            lead,
+            last_decode,
+            copy,
+            transcoder,
+            wanted: vec![false; encoded.len()],
+            encoded,
+        })
     }
 
     fn place(&mut self, packet: Packet, pass_start: MediaTime, agenda: &mut Agenda) {
@@ -474,7 +500,10 @@ impl AudioLane {
         if let Some(copy) = self.copy.take_if(|copy| too_large && copy.codec == Codec::Opus) {
             match &mut self.transcoder {
                 Some(transcoder) => {
-                    tracing::warn!(bytes = packet.data.len(), "packets of sound are too large to send: encoding them anew");
+                    tracing::warn!(
+                        bytes = packet.data.len(),
+                        "packets of sound are too large to send: encoding them anew"
+                    );
                     transcoder.add(copy.broadcast, copy.codec, LARGE_AUDIO_BITRATE)?;
                 }
                 None => self.copy = Some(copy),
@@ -517,7 +546,7 @@ impl Copy {
             data: packet.data.clone(),
             timestamp,
             keyframe: packet.keyframe,
-            color_space: None,
+            color_space: self.color_space,
         }
     }
 }
@@ -534,8 +563,10 @@ fn open_broadcasts(
         match rendition.action {
             Action::Copy => {
                 broadcasts.push(Broadcast::new(rendition.codec.clone()));
-                let (codec, reordered) = (rendition.codec.codec, streams[plan.stream].reordered);
-                copy = Some(Copy { broadcast, codec, reordered, last: None });
+                let (codec, stream) = (rendition.codec.codec, &streams[plan.stream]);
+                let color_space = (codec.kind() == MediaKind::Video)
+                    .then(|| passed_through_color_space(stream.picture.colour, stream.height));
+                copy = Some(Copy { broadcast, codec, reordered: stream.reordered, color_space, last: None });
             }
             Action::Encode => {
                 // Whoever joins gets a fresh keyframe instead of what was sent since the last one, which may be long.

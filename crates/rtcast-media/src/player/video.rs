@@ -2,10 +2,13 @@
 //!
 //! Nothing here grows: packets queue for the decoder up to [`DECODE_QUEUE`], then the rest of the group of pictures is
 //! left out; pictures queue for an encoder up to [`ENCODE_QUEUE`], then the newest are left out.
+//!
+//! Whoever joins sees the picture that is being shown, however long it stands: the decoder keeps it, and an encoder that
+//! is asked for a keyframe while no other picture comes makes it of that one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,19 +16,30 @@ use rtcast_peer::{Bitrate, Broadcast, MediaTime};
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use crate::codec::{LastingDecoder, VideoDecoder, VideoEncoderSettings, video_encoder};
+use crate::codec::{LastingDecoder, VideoDecoder, VideoEncoder, VideoEncoderSettings, video_encoder_of};
+use crate::convert::Converter;
 use crate::error::MediaError;
 use crate::packet::{Packet, SourceCodec, StreamInfo};
-use crate::plan::encoded_size;
 use crate::raw::VideoFrame;
 
-/// Packets that wait for the decoder.
-const DECODE_QUEUE: usize = 32;
+/// Packets that wait for the decoder; of raw pictures, which are large, fewer.
+const DECODE_QUEUE: usize = 256;
+const DECODE_QUEUE_RAW: usize = 32;
 /// Pictures that wait for an encoder.
 const ENCODE_QUEUE: usize = 3;
-/// What is kept of the group of pictures that is being shown, so that decoding can begin in its middle.
-const GROUP_PACKETS: usize = 1_500;
-const GROUP_BYTES: usize = 64 << 20;
+/// What is kept of the group of pictures that is being shown, so that decoding can begin in its middle. What does not
+/// fit in is decoded as it comes, wanted or not.
+const GROUP_PACKETS: usize = 300;
+const GROUP_BYTES: usize = 32 << 20;
+/// The same of what leads to an edit list's start, which is decoded at one go.
+const PRE_ROLL_PACKETS: usize = 1_500;
+/// A picture that is followed by no other for so long is sent once more: receivers show a picture when the next one has
+/// come, the first one of all at least.
+const LONE: Duration = Duration::from_millis(150);
+/// The picture that stands is shown anew to who joins, unless the next one comes sooner than this.
+const SOON: MediaTime = MediaTime::from_micros(100_000);
+/// Two frames of a track are at least one tick of the video clock apart.
+const TICK: MediaTime = MediaTime::from_ticks(1, 90_000);
 /// Keyframes on request are at least this far apart.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 /// So many failures in a row end the stream; fewer are a damaged stretch.
@@ -43,6 +57,8 @@ pub(super) struct VideoTranscoder {
     active: bool,
     /// Packets are left out until the next keyframe.
     skipping: bool,
+    /// The group is too long to be kept: it is decoded as it comes.
+    following: bool,
 }
 
 /// What a transcoder needs of its player.
@@ -61,6 +77,8 @@ enum Job {
     Packet(Packet),
     /// Show what is held back; a keyframe follows.
     Flush,
+    /// Somebody new wants to see the picture that is being shown.
+    Refresh,
 }
 
 impl VideoTranscoder {
@@ -69,7 +87,8 @@ impl VideoTranscoder {
         broadcasts: Vec<Broadcast>,
         surroundings: &Surroundings,
     ) -> Result<Self, MediaError> {
-        let (jobs, queue) = sync_channel(DECODE_QUEUE);
+        let is_raw = matches!(stream.codec, SourceCodec::I420);
+        let (jobs, queue) = sync_channel(if is_raw { DECODE_QUEUE_RAW } else { DECODE_QUEUE });
         let encoders = broadcasts
             .into_iter()
             .map(|broadcast| Encoder::start(broadcast, stream.frame_rate, surroundings))
@@ -78,6 +97,9 @@ impl VideoTranscoder {
             stream: stream.clone(),
             show_from: MediaTime::ZERO,
             failed: 0,
+            converter: Converter::new(stream.picture),
+            latest: None,
+            is_latest_new: false,
             encoders,
             surroundings: surroundings.clone(),
         };
@@ -87,7 +109,16 @@ impl VideoTranscoder {
                 let _ = decoder.surroundings.failures.send(error);
             }
         })?;
-        Ok(Self { jobs, decoder, group: Vec::new(), group_bytes: 0, pre_roll: false, active: false, skipping: true })
+        Ok(Self {
+            jobs,
+            decoder,
+            group: Vec::new(),
+            group_bytes: 0,
+            pre_roll: false,
+            active: false,
+            skipping: true,
+            following: false,
+        })
     }
 
     /// How long before its decoding time a packet is to be pushed, so that reordering and decoding are done in time.
@@ -103,40 +134,69 @@ impl VideoTranscoder {
             return Err(broken_off());
         }
         if packet.keyframe {
-            self.group.clear();
-            self.group_bytes = 0;
+            self.forget_group();
             self.pre_roll = true;
         }
         let ends_pre_roll = self.pre_roll && !packet.discard;
         self.pre_roll &= packet.discard;
-        let begins_with_pre_roll = ends_pre_roll && !packet.keyframe;
-        self.group_bytes += packet.data.len();
-        if self.group.len() >= GROUP_PACKETS || self.group_bytes > GROUP_BYTES {
-            self.group = Vec::new();
-        } else if packet.keyframe || !self.group.is_empty() {
-            self.group.push(packet.clone());
-        }
-        match (wanted, self.active) {
-            (false, _) => self.active = false,
-            // It may be long, and all of it is due at once; it goes to the decoder whole, with the first that is shown.
-            (true, _) if self.pre_roll => {}
-            (true, active) if !active || begins_with_pre_roll => self.restart(position),
-            (true, _) => {
-                self.skipping &= !packet.keyframe;
-                if !self.skipping && self.jobs.try_send(Job::Packet(packet)).is_err() {
-                    tracing::debug!("the video decoder is too slow: skipping to the next keyframe");
-                    self.skipping = true;
+        let mut begins_with_pre_roll = ends_pre_roll && !packet.keyframe;
+        let begins = packet.keyframe || !self.group.is_empty();
+        if begins && !self.following {
+            self.group_bytes += packet.data.len();
+            let most = if self.pre_roll { PRE_ROLL_PACKETS } else { GROUP_PACKETS };
+            if self.group.len() < most && self.group_bytes <= GROUP_BYTES {
+                self.group.push(packet.clone());
+            } else {
+                if !self.active || begins_with_pre_roll {
+                    self.restart(position);
                 }
+                begins_with_pre_roll = false;
+                // If the decoder is still busy with what was wanted before, the group is lost.
+                self.following = self.active;
+                self.group = Vec::new();
+            }
+        }
+        let was_active = self.active && !begins_with_pre_roll;
+        self.active = was_active;
+        self.wake(wanted, position);
+        if was_active && self.active && !self.pre_roll {
+            self.skipping &= !packet.keyframe;
+            if !self.skipping && self.jobs.try_send(Job::Packet(packet)).is_err() {
+                tracing::debug!("the video decoder is too slow: skipping to the next keyframe");
+                self.skipping = true;
+                self.following = false;
             }
         }
         Ok(())
     }
 
-    /// The stream begins anew or ends.
-    pub(super) fn flush(&mut self) {
+    /// Begins to decode, if the pictures are wanted and are not being decoded, or ends it.
+    pub(super) fn wake(&mut self, wanted: bool, position: MediaTime) {
+        match (wanted || self.following, self.active) {
+            (false, _) => self.active = false,
+            // It may be long, and all of it is due at once; it goes to the decoder whole, with the first that is shown.
+            (true, _) if self.pre_roll => {}
+            (true, false) => self.restart(position),
+            (true, true) => {}
+        }
+    }
+
+    /// Shows the picture that stands to who has just joined.
+    pub(super) fn refresh(&self) {
+        // If the queue is full, other pictures are about to come.
+        let _ = self.jobs.try_send(Job::Refresh);
+    }
+
+    fn forget_group(&mut self) {
         self.group.clear();
         self.group_bytes = 0;
         self.pre_roll = false;
+        self.following = false;
+    }
+
+    /// The stream begins anew or ends.
+    pub(super) fn flush(&mut self) {
+        self.forget_group();
         if self.active && !self.skipping && self.jobs.try_send(Job::Flush).is_err() {
             self.skipping = true;
         }
@@ -166,6 +226,10 @@ struct Decoder {
     show_from: MediaTime,
     /// Errors since the last picture.
     failed: u32,
+    converter: Converter,
+    /// The picture that is being shown, and whether it is new to everybody.
+    latest: Option<VideoFrame>,
+    is_latest_new: bool,
     encoders: Vec<Encoder>,
     surroundings: Surroundings,
 }
@@ -178,9 +242,15 @@ impl Decoder {
                 Job::Restart(packets, show_from) => {
                     decoder.restart()?;
                     self.show_from = show_from;
+                    self.is_latest_new = true;
                     packets
                 }
                 Job::Packet(packet) => vec![packet],
+                Job::Refresh => {
+                    self.is_latest_new = true;
+                    self.show_latest(None)?;
+                    continue;
+                }
                 Job::Flush => {
                     let pictures = decoder.flush();
                     if !self.show(pictures)? {
@@ -194,6 +264,7 @@ impl Decoder {
                     return Ok(());
                 }
             }
+            self.show_latest(None)?;
         }
         let pictures = decoder.flush();
         self.show(pictures).map(drop)
@@ -212,16 +283,54 @@ impl Decoder {
         for picture in pictures {
             self.failed = 0;
             if picture.timestamp() < self.show_from {
+                self.latest = Some(picture);
                 continue;
             }
-            let (width, height) = encoded_size(picture.width(), picture.height());
-            let Some(picture) = picture.scaled(width, height) else { continue };
-            let Some(due) = self.surroundings.clock.wait_until(picture.timestamp()) else { return Ok(false) };
+            self.show_latest(Some(picture.timestamp()))?;
+            if !self.show_at_its_time(picture)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn show_at_its_time(&mut self, picture: VideoFrame) -> Result<bool, MediaError> {
+        // It takes time, so it is done before the picture is due.
+        let converted = if self.is_wanted() { self.converter.convert(&picture) } else { None };
+        let Some(due) = self.surroundings.clock.wait_until(picture.timestamp()) else { return Ok(false) };
+        // Who joined meanwhile is shown it as well.
+        let converted = converted.or_else(|| if self.is_wanted() { self.converter.convert(&picture) } else { None });
+        self.latest = Some(picture);
+        self.is_latest_new = false;
+        if let Some(picture) = converted {
             for encoder in &self.encoders {
                 encoder.offer(&picture, due)?;
             }
         }
         Ok(true)
+    }
+
+    /// Shows the picture that stands, if it is new to somebody and none follows soon.
+    fn show_latest(&mut self, next: Option<MediaTime>) -> Result<(), MediaError> {
+        if !std::mem::take(&mut self.is_latest_new) || !self.is_wanted() {
+            return Ok(());
+        }
+        let Some(latest) = &self.latest else { return Ok(()) };
+        let now = Instant::now();
+        let timestamp = self.surroundings.clock.position(now);
+        if next.is_some_and(|next| next.since(timestamp) < SOON) {
+            return Ok(());
+        }
+        if let Some(picture) = self.converter.convert(&latest.clone().with_timestamp(timestamp)) {
+            for encoder in &self.encoders {
+                encoder.offer(&picture, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.encoders.iter().any(|encoder| *encoder.demand.borrow() > 0)
     }
 }
 
@@ -252,8 +361,9 @@ impl Encoder {
         let (queue, pictures) = sync_channel(ENCODE_QUEUE);
         let demand = broadcast.demand();
         let surroundings = surroundings.clone();
-        let thread = spawn(&format!("rtcast-{}", broadcast.codec().codec.encoding_name()), move || {
-            if let Err(error) = encode(&broadcast, &pictures, frame_rate, &surroundings.bitrate) {
+        let name = format!("rtcast-{}", broadcast.codec().codec.encoding_name());
+        let thread = spawn(&name, move || {
+            if let Err(error) = encode(broadcast, &pictures, frame_rate, &surroundings) {
                 // Nobody listens once the player has ended.
                 let _ = surroundings.failures.send(error);
             }
@@ -283,43 +393,108 @@ fn broken_off() -> MediaError {
     MediaError::Codec { codec: "video".into(), reason }
 }
 
-fn encode(
-    broadcast: &Broadcast,
-    pictures: &Receiver<Due>,
-    frame_rate: f64,
-    wanted_bitrate: &AtomicU64,
-) -> Result<(), MediaError> {
-    let mut bitrate = wanted_bitrate.load(Ordering::Relaxed);
-    let settings = VideoEncoderSettings { bitrate: Bitrate::from_bps(bitrate), frame_rate };
-    let mut encoder = video_encoder(broadcast.codec().codec, settings)?;
-    let mut requests = KeyframeRequests::new(broadcast.keyframe_requests(), broadcast.demand());
-    let mut failed = 0;
-    for due in pictures {
-        let wanted = wanted_bitrate.load(Ordering::Relaxed);
-        if wanted != bitrate {
-            bitrate = wanted;
-            encoder.set_bitrate(Bitrate::from_bps(bitrate))?;
+/// What the encoder's thread works with.
+struct Encoding {
+    broadcast: Broadcast,
+    encoder: Box<dyn VideoEncoder>,
+    requests: KeyframeRequests,
+    clock: Arc<Clock>,
+    /// The picture that was encoded last, and whether nothing has followed it.
+    last: Option<VideoFrame>,
+    is_lone: bool,
+    failed: u32,
+}
+
+impl Encoding {
+    fn run(
+        &mut self,
+        pictures: &Receiver<Due>,
+        wanted_bitrate: &AtomicU64,
+        mut bitrate: u64,
+    ) -> Result<(), MediaError> {
+        let demand = self.broadcast.demand();
+        loop {
+            let due = if *demand.borrow() > 0 {
+                pictures.recv_timeout(LONE)
+            } else {
+                pictures.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let wanted = wanted_bitrate.load(Ordering::Relaxed);
+            if wanted != bitrate {
+                bitrate = wanted;
+                self.encoder.set_bitrate(Bitrate::from_bps(bitrate))?;
+            }
+            match due {
+                Ok(Due { picture, at }) => {
+                    let keyframe = self.requests.take(Instant::now());
+                    self.is_lone = true;
+                    self.encode(picture, at, keyframe)?;
+                }
+                Err(RecvTimeoutError::Timeout) => self.repeat()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
         }
-        match encoder.encode(&due.picture, requests.take(Instant::now())) {
+    }
+
+    /// Sends the picture that stands once more, if somebody needs a keyframe or it has come alone.
+    fn repeat(&mut self) -> Result<(), MediaError> {
+        let now = Instant::now();
+        let Some(picture) = self.last.clone() else { return Ok(()) };
+        let keyframe = self.requests.take(now);
+        if !keyframe && !self.is_lone {
+            return Ok(());
+        }
+        // A keyframe that is repeated comes alone as well.
+        self.is_lone = keyframe;
+        self.encode(picture.with_timestamp(self.clock.position(now)), now, keyframe)
+    }
+
+    fn encode(&mut self, mut picture: VideoFrame, at: Instant, keyframe: bool) -> Result<(), MediaError> {
+        if let Some(last) = &self.last {
+            let timestamp = picture.timestamp().max(last.timestamp().offset(TICK));
+            picture = picture.with_timestamp(timestamp);
+        }
+        match self.encoder.encode(&picture, keyframe) {
             Ok(frame) => {
-                failed = 0;
+                self.failed = 0;
                 if let Some(frame) = frame {
                     if frame.keyframe {
-                        requests.sent(Instant::now());
+                        self.requests.sent(Instant::now());
                     }
-                    broadcast.send(&frame, due.at);
+                    self.broadcast.send(&frame, at);
                 }
             }
             Err(error) => {
-                failed += 1;
+                self.failed += 1;
                 tracing::debug!(%error, "a picture cannot be encoded");
-                if failed >= FAILURES {
+                if self.failed >= FAILURES {
                     return Err(error);
                 }
             }
         }
+        self.last = Some(picture);
+        Ok(())
     }
-    Ok(())
+}
+
+fn encode(
+    broadcast: Broadcast,
+    pictures: &Receiver<Due>,
+    frame_rate: f64,
+    surroundings: &Surroundings,
+) -> Result<(), MediaError> {
+    let bitrate = surroundings.bitrate.load(Ordering::Relaxed);
+    let settings = VideoEncoderSettings { bitrate: Bitrate::from_bps(bitrate), frame_rate };
+    let mut encoding = Encoding {
+        encoder: video_encoder_of(broadcast.codec(), settings)?,
+        requests: KeyframeRequests::new(broadcast.keyframe_requests(), broadcast.demand()),
+        clock: Arc::clone(&surroundings.clock),
+        broadcast,
+        last: None,
+        is_lone: false,
+        failed: 0,
+    };
+    encoding.run(pictures, &surroundings.bitrate, bitrate)
 }
 
 /// Requests for a keyframe, of viewers that ask and of those that join, made one if they come close together.

@@ -8,6 +8,7 @@ use rtcast_peer::{Codec, MediaTime};
 use vpx_sys as ffi;
 
 use super::Context;
+use crate::codec::layout::Layout;
 use crate::codec::{VideoDecoder, codec_error};
 use crate::error::MediaError;
 use crate::packet::Packet;
@@ -110,7 +111,6 @@ fn length(data: &[u8]) -> Result<c_uint, MediaError> {
 fn picture(image: &ffi::vpx_image_t, codec: Codec, pts: MediaTime) -> Result<VideoFrame, MediaError> {
     let malformed = || codec_error(codec.to_string(), "libvpx returned a picture of impossible size");
     let wide = image.fmt as u32 & ffi::VPX_IMG_FMT_HIGHBITDEPTH != 0;
-    let plain = !wide && image.x_chroma_shift == 1 && image.y_chroma_shift == 1;
     let mut planes = [Plane { data: &[], stride: 0 }; 3];
     for (index, plane) in planes.iter_mut().enumerate() {
         let stride = usize::try_from(image.stride[index]).map_err(|_| malformed())?;
@@ -124,48 +124,13 @@ fn picture(image: &ffi::vpx_image_t, codec: Codec, pts: MediaTime) -> Result<Vid
         let data = unsafe { slice::from_raw_parts(image.planes[index], bytes) };
         *plane = Plane { data, stride };
     }
-    let frame = if plain {
-        VideoFrame::from_planes(planes, image.d_w, image.d_h, pts)
-    } else {
-        converted(image, planes, wide, pts)
+    let layout = Layout {
+        bit_depth: if wide { image.bit_depth.clamp(8, 16) } else { 8 },
+        wide,
+        halved_across: image.x_chroma_shift > 0,
+        halved_down: image.y_chroma_shift > 0,
     };
-    frame.ok_or_else(malformed)
-}
-
-/// Brings other depths to 8 bits and other samplings of colour to 4:2:0, by the mean of the samples that fall together.
-fn converted(image: &ffi::vpx_image_t, planes: [Plane<'_>; 3], wide: bool, pts: MediaTime) -> Option<VideoFrame> {
-    let shift = image.bit_depth.saturating_sub(8).min(8);
-    let (width, height) = (image.d_w as usize, image.d_h as usize);
-    let mut data = Vec::new();
-    for (index, plane) in planes.into_iter().enumerate() {
-        let (from_columns, from_rows) = plane_size(image, index);
-        let (columns, rows) = if index == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) };
-        let across = if from_columns > columns { 2 } else { 1 };
-        let down = if from_rows > rows { 2 } else { 1 };
-        let sample = |x: usize, y: usize| -> Option<u32> {
-            let (x, y) = (x.min(from_columns - 1), y.min(from_rows - 1));
-            if wide {
-                let at = y * plane.stride + 2 * x;
-                let pair = [*plane.data.get(at)?, *plane.data.get(at + 1)?];
-                Some(u32::from(u16::from_ne_bytes(pair)) >> shift)
-            } else {
-                plane.data.get(y * plane.stride + x).copied().map(u32::from)
-            }
-        };
-        for y in 0..rows {
-            for x in 0..columns {
-                let mut sum = 0;
-                for dy in 0..down {
-                    for dx in 0..across {
-                        sum += sample(x * across + dx, y * down + dy)?;
-                    }
-                }
-                let count = (across * down) as u32;
-                data.push(((sum + count / 2) / count).min(255) as u8);
-            }
-        }
-    }
-    VideoFrame::new(data.into(), image.d_w, image.d_h, pts)
+    layout.picture(planes, image.d_w, image.d_h, pts).ok_or_else(malformed)
 }
 
 fn plane_size(image: &ffi::vpx_image_t, index: usize) -> (usize, usize) {

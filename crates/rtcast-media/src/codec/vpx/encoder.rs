@@ -112,7 +112,7 @@ impl Running {
             data: data.into(),
             timestamp: frame.timestamp(),
             keyframe,
-            color_space: None,
+            color_space: Some(frame.color_space()),
         }))
     }
 

@@ -34,6 +34,8 @@ const RUNS: u32 = 3;
 pub(crate) struct FfmpegDecoder {
     four: [u8; 4],
     name: String,
+    /// Pictures keep the range of their stream, which is dealt with later.
+    range: &'static str,
     running: Option<Running>,
     /// Runs in a row without a picture.
     fruitless: u32,
@@ -68,7 +70,8 @@ impl FfmpegDecoder {
             _ => return None,
         };
         let program = "ffmpeg".as_ref();
-        is_there(program).then(|| Self { four, name: stream.codec_name.clone(), running: None, fruitless: 0 })
+        let range = if stream.picture.colour.full_range == Some(true) { "full" } else { "limited" };
+        is_there(program).then(|| Self { four, name: stream.codec_name.clone(), range, running: None, fruitless: 0 })
     }
 
     fn start(&mut self, first: &Packet) -> Result<(), MediaError> {
@@ -86,7 +89,8 @@ impl FfmpegDecoder {
         command.args(["-hide_banner", "-nostats", "-loglevel", "level+info", "-copyts"]);
         // Neither waits for packets that come only in their time.
         command.args(["-probesize", "32", "-analyzeduration", "0", "-threads", "1", "-f", "ivf", "-i", "pipe:0"]);
-        command.args(["-map", "0:v:0", "-c:v", "rawvideo", "-pix_fmt", "yuv420p"]);
+        let filter = format!("scale=in_range={0}:out_range={0}", self.range);
+        command.args(["-map", "0:v:0", "-vf", &filter, "-c:v", "rawvideo", "-pix_fmt", "yuv420p"]);
         command.args(["-flush_packets", "1", "-f", "matroska", "pipe:1"]);
         let (process, stdin, stdout) = Process::spawn_with_input(command, &request)?;
         let (packets, to_write) = sync_channel(PACKETS);

@@ -250,8 +250,17 @@ impl Process {
         command.args(&request.input);
         for kind in &request.kinds {
             match kind {
-                // `V` leaves out pictures that are attached, such as covers.
-                MediaKind::Video => command.args(["-map", "0:V:0?", "-c:v", "rawvideo", "-pix_fmt", "yuv420p"]),
+                // `V` leaves out pictures that are attached, such as covers. The filter passes on what is not interlaced.
+                MediaKind::Video => command.args([
+                    "-map",
+                    "0:V:0?",
+                    "-vf",
+                    "yadif=deint=interlaced",
+                    "-c:v",
+                    "rawvideo",
+                    "-pix_fmt",
+                    "yuv420p",
+                ]),
                 MediaKind::Audio => command.args(["-map", "0:a:0?", "-c:a", "pcm_s16le", "-ar", "48000", "-ac", "2"]),
             };
         }
