@@ -212,9 +212,14 @@ export function near(seen, expected, tolerance) {
   return seen.every((value, channel) => Math.abs(value - expected[channel]) <= tolerance);
 }
 
-// The loudest pitch between 50 and 2000 Hz, to one hertz, and the level of its samples. What the page receives is recorded and
-// decoded again, for a browser without a sound card does not run an AudioContext.
-export function pitch(page) {
+// The loudest pitch between 50 and 2000 Hz, to one hertz, and the level of its samples.
+export async function pitch(page) {
+  return (await pitches(page))[0];
+}
+
+// The same for each channel. What the page receives is recorded and decoded again, for a browser without a sound card does not
+// run an AudioContext.
+export function pitches(page) {
   return page.evaluate(async () => {
     const recorder = new MediaRecorder(new MediaStream(document.querySelector('video').srcObject.getAudioTracks()));
     const parts = [];
@@ -227,22 +232,24 @@ export function pitch(page) {
     const rate = 48000;
     const sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await new Blob(parts).arrayBuffer());
     const length = rate / 2;
-    const samples = sound.getChannelData(0).subarray(-length);
-    let hertz = 0;
-    let most = 0;
-    for (let candidate = 50; candidate <= 2000; candidate += 1) {
-      // Goertzel's filter, under Hann's window.
-      const coefficient = 2 * Math.cos((2 * Math.PI * candidate) / rate);
-      let [one, two] = [0, 0];
-      for (let index = 0; index < samples.length; index += 1) {
-        const window = 1 - Math.cos((2 * Math.PI * index) / samples.length);
-        const next = window * samples[index] + coefficient * one - two;
-        two = one;
-        one = next;
+    const loudest = (samples) => {
+      let hertz = 0;
+      let most = 0;
+      for (let candidate = 50; candidate <= 2000; candidate += 1) {
+        // Goertzel's filter, under Hann's window.
+        const coefficient = 2 * Math.cos((2 * Math.PI * candidate) / rate);
+        let [one, two] = [0, 0];
+        for (let index = 0; index < samples.length; index += 1) {
+          const window = 1 - Math.cos((2 * Math.PI * index) / samples.length);
+          const next = window * samples[index] + coefficient * one - two;
+          two = one;
+          one = next;
+        }
+        const power = one * one + two * two - coefficient * one * two;
+        if (power > most) [hertz, most] = [candidate, power];
       }
-      const power = one * one + two * two - coefficient * one * two;
-      if (power > most) [hertz, most] = [candidate, power];
-    }
-    return { hertz, level: samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0) };
+      return { hertz, level: samples.reduce((level, sample) => Math.max(level, Math.abs(sample)), 0) };
+    };
+    return Array.from({ length: sound.numberOfChannels }, (_, channel) => loudest(sound.getChannelData(channel).subarray(-length)));
   });
 }
