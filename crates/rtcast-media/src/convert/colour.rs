@@ -35,7 +35,7 @@ impl Matrix {
     }
 
     /// The inverse of [`to_rgb`](Self::to_rgb).
-    pub(super) fn from_rgb(self, [red, green, blue]: [f64; 3]) -> [f64; 3] {
+    pub(super) fn to_ycbcr(self, [red, green, blue]: [f64; 3]) -> [f64; 3] {
         let y = self.red * red + self.green() * green + self.blue * blue;
         [y, (blue - y) / (2.0 * (1.0 - self.blue)), (red - y) / (2.0 * (1.0 - self.red))]
     }
@@ -71,7 +71,7 @@ impl Recolour {
         if from == Matrix::BT601 && !full_range {
             return None;
         }
-        let convert = |numbers: [f64; 3]| limited(Matrix::BT601.from_rgb(from.to_rgb(normalized(numbers, full_range))));
+        let convert = |numbers: [f64; 3]| limited(Matrix::BT601.to_ycbcr(from.to_rgb(normalized(numbers, full_range))));
         // The conversion is affine: its factors are its differences.
         let origin = convert([0.0; 3]);
         let step = |index: usize| {

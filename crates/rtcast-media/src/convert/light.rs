@@ -149,7 +149,7 @@ impl Mapping {
             light = [mixed(&primaries[0]), mixed(&primaries[1]), mixed(&primaries[2])];
         }
         let shown = light.map(|part| part.clamp(0.0, 1.0).powf(1.0 / 2.2));
-        limited(Matrix::BT601.from_rgb(shown)).map(|number| number.clamp(0.0, 255.0))
+        limited(Matrix::BT601.to_ycbcr(shown)).map(|number| number.clamp(0.0, 255.0))
     }
 
     /// Light in candela per square metre as an ordinary display shows it, 1 its brightest. The brightest of the three

@@ -24,7 +24,7 @@ pub(super) fn deinterlaced(picture: &VideoFrame, order: FieldOrder) -> Option<Vi
             let below = line(if row + 1 == rows { row - 1 } else { row + 1 });
             data.extend(line(row).iter().zip(above).zip(below).map(|((own, above), below)| {
                 let (low, high) = (above.min(below).saturating_sub(COMB), above.max(below).saturating_add(COMB));
-                if (low..=high).contains(&own) { *own } else { above.midpoint(*below) }
+                if (low..=high).contains(own) { *own } else { above.midpoint(*below) }
             }));
         }
     }
