@@ -121,7 +121,7 @@ mod tests {
         assert!(SendExtensions::default().block(true, Some(&ColorSpace::BT709), 1_000).bytes().is_empty());
         let mid = (4, b"video-0".to_vec());
         let color_space = (8, vec![1, 1, 1, 0x10]);
-        assert_eq!(elements(&all.block(true, None, 1_000)), [mid.clone()]);
+        assert_eq!(elements(&all.block(true, None, 1_000)), std::slice::from_ref(&mid));
         let block = all.block(true, Some(&ColorSpace::BT709), 1_000);
         assert_eq!(elements(&block), [mid, color_space.clone()]);
         // With the three bytes of a transport-wide number it is what senders of media leave room for.
