@@ -1,6 +1,6 @@
 //! What all requests of a server share.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -112,11 +112,12 @@ struct Sessions {
     live: HashMap<String, Arc<Session>>,
     /// Sessions whose connection has ended a while ago, the oldest first: their end may be asked for still.
     ended: VecDeque<(Instant, String)>,
-    remembered: HashSet<String>,
+    /// Their tokens, with why the connection failed where that is worth telling.
+    remembered: HashMap<String, Option<String>>,
 }
 
 impl Sessions {
-    fn remember(&mut self, token: &str) {
+    fn remember(&mut self, token: &str, failure: Option<String>) {
         let now = Instant::now();
         while self.ended.len() >= REMEMBERED_SESSIONS
             || self.ended.front().is_some_and(|(at, _)| now.duration_since(*at) > REMEMBERED)
@@ -125,7 +126,7 @@ impl Sessions {
             self.remembered.remove(&token);
         }
         self.ended.push_back((now, token.to_owned()));
-        self.remembered.insert(token.to_owned());
+        self.remembered.insert(token.to_owned(), failure);
     }
 }
 
@@ -276,17 +277,22 @@ impl Shared {
         lock(&self.sessions).live.remove(token);
     }
 
-    /// Removes a session whose connection has ended, and remembers it for a while.
-    pub(crate) fn session_ended(&self, token: &str) {
+    /// Removes a session whose connection has ended, and remembers it for a while, with the reason if it failed for one.
+    pub(crate) fn session_ended(&self, token: &str, failure: Option<String>) {
         let mut sessions = lock(&self.sessions);
         if sessions.live.remove(token).is_some() {
-            sessions.remember(token);
+            sessions.remember(token, failure);
         }
+    }
+
+    /// Why the connection of a session failed a while ago, if that is known.
+    pub(crate) fn session_failure(&self, token: &str) -> Option<String> {
+        lock(&self.sessions).remembered.get(token).cloned().flatten()
     }
 
     /// Whether there was such a session a while ago; it is forgotten now.
     pub(crate) fn forget_session(&self, token: &str) -> bool {
-        lock(&self.sessions).remembered.remove(token)
+        lock(&self.sessions).remembered.remove(token).is_some()
     }
 
     /// Totals since the start, and the state of the network to those who watch now.

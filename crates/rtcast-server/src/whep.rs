@@ -85,10 +85,18 @@ pub(crate) async fn session(
         }
         // Its connection has ended before: what the viewer wants is so.
         (&Method::DELETE, None) if shared.forget_session(&token) => StatusCode::OK.into_response(),
-        (_, None) => Problem::new(StatusCode::NOT_FOUND, "there is no such session, or it has ended")
-            .name("NotFoundError")
-            .hint("POST a new offer")
-            .into_response(),
+        (_, None) => match shared.session_failure(&token) {
+            Some(reason) => {
+                Problem::new(StatusCode::NOT_FOUND, format!("the connection of this session failed: {reason}"))
+                    .name("NetworkError")
+                    .hint("see what is said of the two ends, and POST a new offer then")
+                    .into_response()
+            }
+            None => Problem::new(StatusCode::NOT_FOUND, "there is no such session, or it has ended")
+                .name("NotFoundError")
+                .hint("POST a new offer")
+                .into_response(),
+        },
         (&Method::GET | &Method::HEAD, Some(session)) => {
             let mut response = described(SESSION_METHODS, &ACCEPT_PATCH, FRAGMENT);
             response.headers_mut().insert(ETAG, header(&session.ice.lock().await.entity_tag));
@@ -154,7 +162,7 @@ async fn attend(shared: Arc<Shared>, token: String, session: Arc<Session>, mut v
             () = stopped(&mut stopping) => break LeaveReason::Shutdown,
         }
     };
-    shared.session_ended(&token);
+    shared.session_ended(&token, viewer.failure());
     viewer.leave(reason).await;
 }
 

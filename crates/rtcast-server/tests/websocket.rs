@@ -7,7 +7,7 @@ use rtcast::signaling::Signaling;
 use rtcast::{PeerConnection, SdpType, SessionDescription};
 use rtcast_server::{LeaveReason, ServerEvent, Signalling};
 use serde_json::{Value, json};
-use support::{Fixture, LIMIT, frames, offer, viewer};
+use support::{Fixture, LIMIT, forged_offer, frames, offer, viewer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -88,6 +88,21 @@ async fn the_viewer_offers() {
     let ServerEvent::ViewerLeft { reason, .. } = fixture.event().await else { panic!() };
     assert_eq!(reason, LeaveReason::Bye);
     while client.recv().await.is_some() {}
+}
+
+#[tokio::test]
+async fn why_a_certificate_was_refused_is_told() {
+    let mut fixture = Fixture::start().await;
+    let viewer = viewer().await;
+    let mut client = Client::connect(&fixture, "film").await;
+    client.send(&json!({"type": "offer", "sdp": forged_offer(&viewer).await})).await;
+    let answer = client.recv_for(&viewer).await;
+    let answer = SessionDescription::new(SdpType::Answer, answer["sdp"].as_str().unwrap()).unwrap();
+    viewer.set_remote_description(answer).await.unwrap();
+    let error = client.error().await;
+    assert!(error["message"].as_str().unwrap().contains("fingerprint"), "{error}");
+    assert!(!error["hint"].as_str().unwrap().contains("check that UDP passes"), "{error}");
+    assert!(matches!(fixture.event().await, ServerEvent::ViewerFailed { .. }));
 }
 
 #[tokio::test]

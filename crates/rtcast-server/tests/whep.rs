@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rtcast::{PeerConnectionState, SdpType, SessionDescription};
 use rtcast_server::{LeaveReason, ServerEvent, Signalling, TimeLimits};
-use support::{Fixture, Reply, frames, offer, request, viewer};
+use support::{Fixture, LIMIT, Reply, forged_offer, frames, offer, request, viewer};
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
@@ -54,6 +54,32 @@ async fn a_viewer_comes_watches_and_leaves() {
     let reply = request(fixture.address(), "DELETE", &location, &[], "").await;
     assert_eq!(reply.status, 404, "a session ends once");
     reply.problem();
+}
+
+#[tokio::test]
+async fn why_a_certificate_was_refused_is_told() {
+    let mut fixture = Fixture::start().await;
+    let viewer = viewer().await;
+    let reply = post(&fixture, &forged_offer(&viewer).await).await;
+    let location = reply.location("/film/whep");
+    viewer
+        .set_remote_description(SessionDescription::new(SdpType::Answer, reply.body.as_str()).unwrap())
+        .await
+        .unwrap();
+    let ServerEvent::ViewerFailed { reason, signalling, .. } = fixture.event().await else { panic!() };
+    assert_eq!(signalling, Signalling::Whep);
+    assert!(reason.contains("fingerprint"), "{reason}");
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let reply = request(fixture.address(), "GET", &location, &[], "").await;
+        if reply.status == 404 {
+            let problem = reply.problem();
+            assert!(problem["detail"].as_str().unwrap().contains("fingerprint"), "{problem}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "the session does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -97,6 +97,14 @@ pub(crate) async fn offer(viewer: &PeerConnection) -> String {
     viewer.local_description().unwrap().sdp().to_owned()
 }
 
+/// The same with the fingerprint of a certificate that the viewer does not have.
+pub(crate) async fn forged_offer(viewer: &PeerConnection) -> String {
+    let sdp = offer(viewer).await;
+    let fingerprint = sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:sha-256 ")).expect("a fingerprint");
+    let first = if fingerprint.starts_with("00") { "11" } else { "00" };
+    sdp.replace(fingerprint, &format!("{first}{}", &fingerprint[2..]))
+}
+
 /// Waits until the viewer has received some frames as they were sent. To be called before the descriptions are complete.
 pub(crate) fn frames(viewer: &PeerConnection) -> JoinHandle<Vec<EncodedFrame>> {
     let mut events = viewer.events();
