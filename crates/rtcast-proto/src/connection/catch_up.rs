@@ -53,6 +53,8 @@ pub(super) struct CatchUp {
     rate: u64,
     /// Slower than this it would never end.
     least_rate: u64,
+    /// At a higher rate than this, packets were lost.
+    ceiling: u64,
     interval_began: Instant,
     /// Packets sent in this interval and in the one before, and those of them that are known to be lost.
     sent: u32,
@@ -75,6 +77,7 @@ impl CatchUp {
             pacer: Pacer::new(rate, burst(rate)),
             rate,
             least_rate,
+            ceiling: GREATEST_RATE,
             interval_began: now,
             sent: 0,
             sent_before: 0,
@@ -130,7 +133,7 @@ impl CatchUp {
         // Nothing is learnt from time in which nothing was sent.
         if self.lost == 0 && self.sent > 0 && now >= self.falls_again_at {
             let by = if self.lossless { GROWTH } else { GROWTH_AFTER_LOSS };
-            self.set_rate(self.rate + self.rate * by / 100);
+            self.set_rate((self.rate + self.rate * by / 100).min(self.ceiling).max(self.rate));
         }
         self.sent_before = if since < 2 * interval { self.sent } else { 0 };
         self.sent = 0;
@@ -147,7 +150,8 @@ impl CatchUp {
         if lost * 50 > sent {
             self.lossless = false;
         }
-        if lost * 10 > sent && now >= self.falls_again_at {
+        if lost * 20 > sent && now >= self.falls_again_at {
+            self.ceiling = self.ceiling.min(self.rate * 9 / 10);
             // What came through, and a little less, so that the queue in front of the narrow place empties. Of the losses
             // most have not been heard of yet.
             let kept = (sent - lost).clamp(sent / 2, sent * 3 / 4);
