@@ -18,7 +18,7 @@ const READING_LIMIT: Duration = Duration::from_secs(10);
 /// three m-lines, and takes some 20,000 bytes in memory; several times that is no viewer's, and it is kept as long as the
 /// viewer may take to connect.
 pub(crate) const LIMITS: DescriptionLimits =
-    DescriptionLimits { length: 32 * 1024, media_lines: 32, attributes: 1_024, memory: 48 * 1024 };
+    DescriptionLimits { length: 24 * 1024, media_lines: 16, attributes: 1_024, memory: 40 * 1024 };
 
 /// What is negotiated with viewers: to send them the stream, and nothing else. All of them share it.
 pub(crate) fn viewer_jsep() -> Arc<JsepConfig> {
