@@ -149,6 +149,23 @@ async fn interlaced_pictures_come_through_a_pipe_as_from_a_file() {
 }
 
 #[tokio::test]
+async fn sound_whose_configuration_the_decoder_refuses_goes_to_ffmpeg() {
+    let folder = folder("refused_sound");
+    let file = make(&folder, "sound.m4b", "-f lavfi -i sine=duration=1:sample_rate=44100 -c:a aac -f mp4");
+    let mut bytes = std::fs::read(&file).expect("read");
+    // AudioSpecificConfig behind its tag (ISO/IEC 14496-1 §7.2.6.7), cut to two bytes which say that a delay of a core
+    // coder follows.
+    let at = bytes.windows(5).position(|window| window == [5, 0x80, 0x80, 0x80, 5]).expect("its configuration") + 5;
+    bytes[at - 1] = 2;
+    bytes[at + 1] |= 2;
+    std::fs::write(&file, bytes).expect("written");
+    let player = MediaPlayer::open(&file).await.expect("a player");
+    let frames = watch(&player, Codec::Opus, Duration::from_secs(4)).await;
+    player.ended().await.expect("it ends well");
+    assert!(frames.len() > 40, "{} pieces of sound of 50", frames.len());
+}
+
+#[tokio::test]
 async fn a_source_that_breaks_off_begins_anew_when_it_is_looped() {
     let folder = folder("breaks_off");
     let file = make(&folder, "film.mp4", &format!("{PICTURES} {H264} -g 10 -bf 0"));

@@ -13,14 +13,28 @@ const RATE: u32 = 5;
 /// How long it is shown in one pass.
 const PICTURES: i64 = 50;
 
+/// As much of a source is kept in memory, so that a short one begins anew without a pause.
+const KEPT_BYTES: usize = 16 << 20;
+
 /// What `ffmpeg` decodes of a source without sound: pictures as they come, or one that is repeated.
 pub(super) struct Still {
     inner: Box<dyn Demuxer>,
     streams: Vec<StreamInfo>,
-    /// The first packets, which had to be read to see whether there are several.
+    /// The first packets, which had to be read to see whether there are several, or all of a short source.
     first: VecDeque<Packet>,
     still: Option<Packet>,
     shown: i64,
+    kept: Kept,
+}
+
+/// What has been read so far, as long as it is little.
+enum Kept {
+    /// So many bytes, and where they came from may go on.
+    Some(Vec<Packet>, usize),
+    /// All that there is.
+    All(Vec<Packet>),
+    /// It is too much.
+    None,
 }
 
 impl Still {
@@ -41,7 +55,7 @@ impl Still {
         if still.is_some() {
             streams.iter_mut().for_each(|stream| stream.frame_rate = RATE.into());
         }
-        Ok(Box::new(Self { inner, streams, first, still, shown: 0 }))
+        Ok(Box::new(Self { inner, streams, first, still, shown: 0, kept: Kept::Some(Vec::new(), 0) }))
     }
 }
 
@@ -56,10 +70,13 @@ impl Demuxer for Still {
 
     fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
         let Some(still) = &self.still else {
-            return match self.first.pop_front() {
-                Some(packet) => Ok(Some(packet)),
-                None => self.inner.next_packet(),
+            let packet = match (self.first.pop_front(), &self.kept) {
+                (Some(packet), _) => Some(packet),
+                (None, Kept::All(_)) => None,
+                (None, _) => self.inner.next_packet()?,
             };
+            self.kept.take(packet.as_ref());
+            return Ok(packet);
         };
         if self.shown == PICTURES {
             return Ok(None);
@@ -75,6 +92,26 @@ impl Demuxer for Still {
             return Ok(true);
         }
         self.first.clear();
+        if let Kept::All(packets) = &self.kept {
+            self.first.extend(packets.iter().cloned());
+            return Ok(true);
+        }
+        self.kept = Kept::Some(Vec::new(), 0);
         self.inner.rewind()
+    }
+}
+
+impl Kept {
+    /// Takes what was read; nothing at the end.
+    fn take(&mut self, packet: Option<&Packet>) {
+        let Self::Some(packets, bytes) = self else { return };
+        match packet {
+            Some(packet) if *bytes + packet.data.len() <= KEPT_BYTES => {
+                *bytes += packet.data.len();
+                packets.push(packet.clone());
+            }
+            Some(_) => *self = Self::None,
+            None => *self = Self::All(std::mem::take(packets)),
+        }
     }
 }

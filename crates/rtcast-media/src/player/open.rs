@@ -23,7 +23,7 @@ pub(super) fn open(
     let planned = Plan::new(demuxer.streams(), policy, bitrate);
     let refused = match &planned {
         Ok(plan) => refused_packets(&mut *demuxer, plan)?,
-        Err(MediaError::Unsupported { .. }) => refused_streams(demuxer.streams()),
+        Err(MediaError::Unsupported { .. } | MediaError::Codec { .. }) => refused_streams(demuxer.streams()),
         Err(_) => Vec::new(),
     };
     let can_reopen = matches!(source, Source::Path(path) if path.is_file());
