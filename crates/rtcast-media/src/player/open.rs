@@ -21,13 +21,17 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Demuxer>, Plan), MediaError> {
     let mut demuxer = container::open(source)?;
     let planned = Plan::new(demuxer.streams(), policy, bitrate);
-    let refused = match &planned {
+    let mut refused = match &planned {
         Ok(plan) => refused_packets(&mut *demuxer, plan)?,
         Err(MediaError::Unsupported { .. } | MediaError::Codec { .. }) => refused_streams(demuxer.streams()),
         Err(_) => Vec::new(),
     };
+    if policy == CodecPolicy::Copy {
+        // Its pictures are copied or nothing; its sound is re-encoded even then.
+        refused.retain(|kind| *kind == MediaKind::Audio);
+    }
     let can_reopen = matches!(source, Source::Path(path) if path.is_file());
-    if refused.is_empty() || policy == CodecPolicy::Copy || !can_reopen {
+    if refused.is_empty() || !can_reopen {
         let mut plan = planned?;
         if has_large_sound(&mut *demuxer, &plan)? {
             plan.avoid_large_packets(demuxer.streams());
