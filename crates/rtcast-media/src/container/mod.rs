@@ -200,7 +200,7 @@ fn read_file(
 fn open_http(request: &Request, options: &Options) -> Result<Box<dyn Demuxer>, MediaError> {
     let name = request.name.clone();
     let error = match Ffmpeg::open(request.clone()) {
-        Ok(ffmpeg) => return Ok(Box::new(Lookahead::new(Still::wrap(Box::new(ffmpeg))?, true, &name)?)),
+        Ok(ffmpeg) => return Ok(Box::new(Lookahead::new(Still::wrap(Box::new(ffmpeg), false)?, true, &name)?)),
         Err(error @ MediaError::Unplayable { .. }) if !ffmpeg::is_out_of_reach(&error) => error,
         Err(error) => return Err(error),
     };
@@ -216,7 +216,7 @@ fn open_http(request: &Request, options: &Options) -> Result<Box<dyn Demuxer>, M
 
 /// Has `ffmpeg` read and decode a source, whatever it is.
 fn decode(request: &Request, name: &str) -> Result<Box<dyn Demuxer>, MediaError> {
-    let decoded = Still::wrap(ffmpeg::open(request)?)?;
+    let decoded = Still::wrap(ffmpeg::open(request)?, request.can_rewind)?;
     Ok(Box::new(Lookahead::new(decoded, true, name)?))
 }
 
@@ -243,7 +243,7 @@ fn open_built_in(format: Format, input: &mut Input) -> Result<Option<BuiltIn>, M
         Format::AnnexB => Box::new(AnnexB::open(take())?),
         Format::Adts => Box::new(Adts::open(take())?),
         Format::Y4m => Box::new(Y4m::open(take())?),
-        Format::WebP => Still::wrap(Box::new(WebP::open(take())?))?,
+        Format::WebP => Still::wrap(Box::new(WebP::open(take())?), false)?,
         Format::Foreign(_) | Format::NotMedia(_) | Format::Empty | Format::Unknown => return Ok(None),
     };
     Ok(Some(BuiltIn { demuxer, is_turned: false }))

@@ -93,7 +93,7 @@ fn decode(name: &str, what: &str, program: &Path, replay: &Replay) -> Result<Box
                 if let (Some(error), [kind]) = (refusal, kinds) {
                     tracing::warn!(%error, "only its {kind} is played");
                 }
-                let decoded = Still::wrap(Box::new(ffmpeg))?;
+                let decoded = Still::wrap(Box::new(ffmpeg), false)?;
                 let demuxer = Lookahead::new(decoded, true, name)?;
                 replay.forget();
                 return Ok(Box::new(demuxer));

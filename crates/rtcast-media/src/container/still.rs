@@ -39,8 +39,8 @@ enum Kept {
 
 impl Still {
     /// Looks whether a source holds a single decoded picture and nothing else, which is then repeated. Other sources
-    /// come back as they were.
-    pub(super) fn wrap(mut inner: Box<dyn Demuxer>) -> Result<Box<dyn Demuxer>, MediaError> {
+    /// come back as they were, but that short ones are kept in memory, if `keeps` says that they can begin anew.
+    pub(super) fn wrap(mut inner: Box<dyn Demuxer>, keeps: bool) -> Result<Box<dyn Demuxer>, MediaError> {
         let is_candidate = |stream: &StreamInfo| stream.kind == MediaKind::Video && stream.codec == SourceCodec::I420;
         if !matches!(inner.streams(), [stream] if is_candidate(stream)) {
             return Ok(inner);
@@ -55,7 +55,8 @@ impl Still {
         if still.is_some() {
             streams.iter_mut().for_each(|stream| stream.frame_rate = RATE.into());
         }
-        Ok(Box::new(Self { inner, streams, first, still, shown: 0, kept: Kept::Some(Vec::new(), 0) }))
+        let kept = if keeps { Kept::Some(Vec::new(), 0) } else { Kept::None };
+        Ok(Box::new(Self { inner, streams, first, still, shown: 0, kept }))
     }
 }
 
@@ -96,7 +97,9 @@ impl Demuxer for Still {
             self.first.extend(packets.iter().cloned());
             return Ok(true);
         }
-        self.kept = Kept::Some(Vec::new(), 0);
+        if !matches!(self.kept, Kept::None) {
+            self.kept = Kept::Some(Vec::new(), 0);
+        }
         self.inner.rewind()
     }
 }
