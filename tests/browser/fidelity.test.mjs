@@ -47,18 +47,4 @@ describe('chromium', () => {
       });
     }
   }
-
-  test('who joins while a picture stands sees it at once', { timeout: 60000 }, async (t) => {
-    const server = await Server.start(media('still.mp4'), { options: ['--codec', 'vp8'] });
-    t.after(() => server.stop());
-    const first = await open(browser, server.ready.url);
-    t.after(() => first.close());
-    await playing(first);
-    await sleep(1500);
-    const second = await open(browser, server.ready.url);
-    t.after(() => second.close());
-    const shown = await eventually('the picture that stands', () => second.evaluate(() => window.rtcast?.firstPicture), 8000);
-    t.diagnostic(`first picture after ${Math.round(shown)} ms`);
-    assert.ok(near(await colour(second, [0.5, 0.5]), RED, 6));
-  });
 });

@@ -9,5 +9,3 @@ if ! as_root ip netns list >/dev/null 2>&1; then
 fi
 tests/media.sh
 as_root python3 tests/network/test_network.py "$@"
-as_root python3 tests/network/test_gstreamer.py
-as_root node --test tests/network/narrow_link.test.mjs

@@ -75,7 +75,8 @@ fn log_to_standard_error(filter: &str) -> Result<(), Failure> {
 /// Whether a log line may show a secret: at the level of trace these say what they hash and what they carry, passwords and
 /// the addresses of sessions among it.
 fn is_secretive(metadata: &tracing::Metadata<'_>) -> bool {
-    const CRATES: [&str; 9] = [
+    const CRATES: [&str; 10] = [
+        "is",
         "stun_types",
         "stun_proto",
         "turn_client_proto",

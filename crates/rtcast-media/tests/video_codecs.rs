@@ -245,6 +245,8 @@ fn what_no_decoder_here_takes_is_decoded_by_ffmpeg() {
             encoder,
             "-g",
             "15",
+            "-bf",
+            "0",
             "-pix_fmt",
             format,
             "-x264-params",

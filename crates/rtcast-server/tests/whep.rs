@@ -429,7 +429,7 @@ async fn whoever_comes_too_late_for_the_last_place_is_sent_away() {
             }
         }
     };
-    tokio::time::timeout(support::LIMIT, closed).await.expect("the server ends it");
+    tokio::time::timeout(LIMIT, closed).await.expect("the server ends it");
     assert_eq!(fixture.server.viewers(), 1);
 }
 

@@ -417,6 +417,7 @@ impl Encoding {
             let due = if *demand.borrow() > 0 {
                 pictures.recv_timeout(LONE)
             } else {
+                self.requests.forget_viewers();
                 pictures.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             let wanted = wanted_bitrate.load(Ordering::Relaxed);
@@ -526,6 +527,11 @@ impl KeyframeRequests {
         self.pending && self.last.is_none_or(|last| now.saturating_duration_since(last) >= KEYFRAME_INTERVAL)
     }
 
+    /// Nobody watches, so that whoever comes next has joined.
+    const fn forget_viewers(&mut self) {
+        self.viewers = 0;
+    }
+
     /// A keyframe has been made, upon request or not.
     fn sent(&mut self, now: Instant) {
         self.pending = false;
@@ -570,5 +576,12 @@ mod tests {
         viewers.send_replace(0);
         viewers.send_replace(1);
         assert!(keyframes.take(at(5_000)), "another has come instead");
+        keyframes.sent(at(5_000));
+        viewers.send_replace(3);
+        assert!(keyframes.take(at(6_000)));
+        keyframes.sent(at(6_000));
+        keyframes.forget_viewers();
+        viewers.send_replace(1);
+        assert!(keyframes.take(at(7_000)), "one has come after all had left");
     }
 }

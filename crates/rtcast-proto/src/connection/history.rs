@@ -106,7 +106,8 @@ impl History {
         (young || kept) && !superseded
     }
 
-    /// The bytes a second that the stream takes: of the last second, or of all that is here if that is more.
+    /// The bytes a second that the stream takes: of the last second, or of all that is here if that is more. Of a stream that
+    /// has just begun, a quarter of a second tells.
     pub(super) fn rate(&self, now: Instant) -> u64 {
         let (mut recent, mut all) = (0, 0);
         for sent in self.frames.iter().rev() {
@@ -117,7 +118,7 @@ impl History {
             }
         }
         let oldest = self.frames.front().map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent.sent_at));
-        recent.max(all * 1_000 / (oldest.as_millis() as u64).max(1_000))
+        recent.max(all * 1_000 / (oldest.as_millis() as u64).max(250))
     }
 }
 

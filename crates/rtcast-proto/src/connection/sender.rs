@@ -528,15 +528,15 @@ impl RtpSender {
         self.losses_counted = indices().max().map_or(0, |index| index + 1).max(self.losses_counted);
         let allowance = self.allowance(now);
         let mut retransmissions = self.retransmissions.take().unwrap_or_else(|| Box::new(Retransmissions::new(now)));
-        // What has not been sent for a round trip cannot have been missed yet.
+        // What has not been sent for half a round trip cannot have been missed yet; less of it may be jitter.
         let shortest = round_trips.shortest.unwrap_or_default();
         let packets = indices().filter_map(|index| {
             let (sent, packet) = self.find_sent(index)?;
-            let missed = now.saturating_duration_since(sent.sent_at) >= shortest;
+            let missed = now.saturating_duration_since(sent.sent_at) >= shortest / 2;
             let length = sent.frame.payload(packet)?.len();
             (missed && self.history.is_of_use(now, sent)).then_some((index, length))
         });
-        let granted = retransmissions.handle_request(now, round_trips.latest, allowance, packets);
+        let granted = retransmissions.handle_request(now, round_trips.shortest, allowance, packets);
         self.retransmissions = Some(retransmissions);
         granted > 0
     }

@@ -9,8 +9,9 @@ const MOST_MISSING: usize = 1_000;
 const MOST_REQUESTS: u8 = 10;
 /// How many later packets show that one is lost and not just late.
 const REORDERING_PACKETS: u64 = 3;
-/// How long a packet may be late, if not so many came after it.
+/// How long a packet may be late, if not so many came after it; and how long at most, where packets are seen to be late.
 const REORDERING_TIME: Duration = Duration::from_millis(10);
+const GREATEST_REORDERING_TIME: Duration = Duration::from_millis(50);
 /// The least time between two requests for the same packet.
 const LEAST_INTERVAL: Duration = Duration::from_millis(20);
 /// The greatest time between two requests for the same packet.
@@ -19,7 +20,9 @@ const GREATEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Watches the sequence numbers of one stream and asks for those that are missing.
 ///
 /// A packet is asked for when three later ones have come, or one and 10 ms have passed; then again after one and a
-/// quarter round-trip times, but not sooner than 20 ms, ten times in all. At most 1,000 are missed at a time.
+/// quarter round-trip times, but not sooner than 20 ms, ten times in all. Where packets come late that were asked for in
+/// vain, they are waited for as long as that takes, up to 50 ms, however many come meanwhile (as RFC 8985 §6.2 has it for
+/// TCP). At most 1,000 are missed at a time.
 #[derive(Debug)]
 pub struct NackGenerator {
     /// In the order of their indices.
@@ -27,11 +30,15 @@ pub struct NackGenerator {
     /// The index after the highest that came.
     next: Option<u64>,
     interval: Duration,
+    /// How long packets are waited for, once some have come late.
+    reordering: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Missing {
     index: u64,
+    /// When a later one came.
+    since: Instant,
     due: Instant,
     requests: u8,
 }
@@ -39,7 +46,7 @@ struct Missing {
 impl NackGenerator {
     /// A generator for a stream of which nothing has come. A round-trip time of 100 ms is assumed.
     pub const fn new() -> Self {
-        Self { missing: VecDeque::new(), next: None, interval: Duration::from_millis(125) }
+        Self { missing: VecDeque::new(), next: None, interval: Duration::from_millis(125), reordering: None }
     }
 
     /// Takes the extended sequence number of a packet that came, be it the first time or sent again.
@@ -47,7 +54,7 @@ impl NackGenerator {
         let next = *self.next.get_or_insert(index);
         if index < next {
             if let Ok(position) = self.missing.binary_search_by_key(&index, |missing| missing.index) {
-                self.missing.remove(position);
+                self.missing.remove(position).inspect(|missing| self.came_late(now, missing));
             }
             return;
         }
@@ -56,16 +63,30 @@ impl NackGenerator {
             if self.missing.len() >= MOST_MISSING {
                 self.missing.pop_front();
             }
-            self.missing.push_back(Missing { index: missing, due: now + REORDERING_TIME, requests: 0 });
+            let due = now + self.reordering.unwrap_or(REORDERING_TIME);
+            self.missing.push_back(Missing { index: missing, since: now, due, requests: 0 });
         }
         self.next = Some(index.saturating_add(1));
         for missing in self.missing.iter_mut().rev() {
             if missing.requests > 0 || missing.due <= now {
                 break;
             }
-            if index - missing.index >= REORDERING_PACKETS {
+            if index - missing.index >= REORDERING_PACKETS && self.reordering.is_none() {
                 missing.due = now;
             }
+        }
+    }
+
+    /// Learns from a packet that was asked for and came sooner than an answer can: it was only late.
+    fn came_late(&mut self, now: Instant, missing: &Missing) {
+        let Some(asked) = (missing.requests > 0).then(|| missing.due.checked_sub(self.interval)).flatten() else {
+            return;
+        };
+        // The interval is a quarter more than a round trip.
+        if missing.requests == 1 && now.saturating_duration_since(asked) < self.interval * 3 / 5 {
+            let late = now.saturating_duration_since(missing.since) * 5 / 4;
+            let longest = self.reordering.unwrap_or(REORDERING_TIME).max(late);
+            self.reordering = Some(longest.min(GREATEST_REORDERING_TIME));
         }
     }
 
@@ -86,6 +107,7 @@ impl NackGenerator {
     pub fn reset(&mut self) {
         self.missing.clear();
         self.next = None;
+        self.reordering = None;
     }
 
     /// The sequence numbers to ask for now, in their order; often none.

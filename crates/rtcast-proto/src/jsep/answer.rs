@@ -101,7 +101,8 @@ impl Jsep {
         let mut media = Media::new(&offered.kind, &offered.protocol);
         media.mid.clone_from(&offered.mid);
         // One that is stopping keeps its m-line until the next offer of ours, and nothing flows.
-        let wanted = if transceiver.stopping { Direction::Inactive } else { transceiver.direction };
+        let unused = self.config.sending_only && transceiver.track_id.is_none();
+        let wanted = if transceiver.stopping || unused { Direction::Inactive } else { transceiver.direction };
         media.direction = wanted.and(offered.direction.reversed());
         media.rtcp_mux = true;
         media.extmap_allow_mixed = offered.extmap_allow_mixed;

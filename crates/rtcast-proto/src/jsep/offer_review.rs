@@ -47,6 +47,7 @@ impl Jsep {
         let mut waiting: Vec<&Transceiver> = self.transceivers.iter().filter(waiting).collect();
         let lines = offer.media.iter().enumerate();
         let mut verdicts: Vec<_> = lines.map(|(index, media)| self.verdict(index, media, &mut waiting)).collect();
+        self.keep_tag(offer, &mut verdicts);
         // RFC 9143 §7.3.1: the first of the group that is not rejected stands for it.
         let tag = live_sections(offer).find(|index| verdicts.get(*index).is_some_and(Result::is_ok));
         if let Some(tag) = tag {
@@ -58,6 +59,23 @@ impl Jsep {
             }
         }
         OfferReview { tag, verdicts }
+    }
+
+    /// Keeps the m-line that stands for the offered group, though nothing is sent on it, if others of the group are taken:
+    /// where it is rejected, browsers whose policy is `max-bundle` find no transport for the rest.
+    fn keep_tag(&self, offer: &Session, verdicts: &mut [Verdict]) {
+        let Some(tag) = live_sections(offer).next() else { return };
+        let Some((media, verdict)) = offer.media.get(tag).zip(verdicts.get(tag)) else { return };
+        let Some(kind) = media.media_kind().filter(|_| media.is_rtp()) else { return };
+        let in_use = verdicts.iter().zip(bundled_with(offer, tag)).any(|(verdict, bundled)| bundled && verdict.is_ok());
+        let unused = matches!(verdict, Err(RefusalReason::NothingToSend | RefusalReason::NoCommonCodec));
+        if self.config.sending_only
+            && unused
+            && in_use
+            && !answer_formats(media, &self.config.codecs, kind, &[]).is_empty()
+        {
+            verdicts[tag] = Ok(None);
+        }
     }
 
     /// What becomes of an m-line for what it is itself.
