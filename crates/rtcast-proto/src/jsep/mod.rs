@@ -227,8 +227,9 @@ impl Jsep {
                 id
             }
         };
+        let sending_only = self.config.sending_only;
         if let Some(transceiver) = self.find(id) {
-            transceiver.direction = Direction::new(true, transceiver.direction.receives());
+            transceiver.direction = Direction::new(true, transceiver.direction.receives() && !sending_only);
             transceiver.track_id = Some(track_id.to_owned());
             transceiver.msid_track = track_id.to_owned();
             transceiver.stream_ids = stream_ids.to_vec();
