@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """A viewer on GStreamer's webrtcbin with its stock certificate, which has an RSA key.
 
 gstreamer_viewer.py offer|answer ADDRESS PORT NAME: watches a stream, offering by WHEP or answering over the WebSocket, and

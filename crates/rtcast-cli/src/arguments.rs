@@ -231,9 +231,13 @@ pub(crate) struct StreamOptions {
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<AllowedHost>,
 
-    /// Let web pages of this origin use the server as well, such as https://example.org, or all with *; may be given more than
-    /// once
-    #[arg(long, value_name = "ORIGIN")]
+    // Not as documentation, which would want the address in brackets.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        help = "Let web pages of this origin use the server as well, such as https://example.org, or all with *; may be given \
+                more than once"
+    )]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
 
     /// How many threads send; by default one for each core

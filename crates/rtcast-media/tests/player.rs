@@ -267,6 +267,15 @@ async fn a_picture_that_stands_is_shown_to_whoever_joins() {
     // Red by BT.601.
     let colour = [picture.y()[80], picture.u()[40], picture.v()[40]];
     assert!(colour.iter().zip([81, 90, 240]).all(|(found, red)| found.abs_diff(red) < 8), "{colour:?}");
+    drop((first, second));
+    // Nobody has watched for a while, and nothing new has come.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut third = vp8.subscribe_frames();
+    assert!(soon(&mut third).await.keyframe);
+    // One leaves and another comes before anybody has noticed.
+    drop(third);
+    let mut fourth = vp8.subscribe_frames();
+    while !soon(&mut fourth).await.keyframe {}
 }
 
 #[tokio::test]

@@ -48,7 +48,9 @@ fn join(link: &Link, megabits: f64, config: &JsepConfig) -> Stream {
 
 #[test]
 fn a_viewer_who_joins_in_mid_group_over_an_ordinary_link_sees_every_frame() {
-    for (megabits, config) in [(2.0, JsepConfig::default()), (2.0, without_rtx())] {
+    let cases =
+        [2.0, 5.0].into_iter().flat_map(|megabits| [(megabits, JsepConfig::default()), (megabits, without_rtx())]);
+    for (megabits, config) in cases {
         let mut stream = join(&narrow(20.0, 50), megabits, &config);
         assert_all_since(&stream, 250);
         // Of the group before it, nothing is missing up to where the next keyframe took its place.

@@ -132,7 +132,7 @@ pub struct Engine {
     datagram_sealed: bool,
 
     /// The records that have been sent in the current flight.
-    flight_saved_records: ArrayVec<Entry, 12>,
+    flight_saved_records: Vec<Entry>,
 
     timers: HandshakeTimers,
 
@@ -245,7 +245,7 @@ impl Engine {
             received_record_numbers: ArrayVec::new(),
             handshake_ack_deadline: None,
             datagram_sealed: false,
-            flight_saved_records: ArrayVec::new(),
+            flight_saved_records: Vec::new(),
             timers,
             release_app_data: false,
             exporter_master_secret: None,
@@ -397,7 +397,31 @@ impl Engine {
         self.purge_handled_queue_rx();
     }
 
+    /// Insert the records of a datagram each on its own. What a datagram holds differs from
+    /// one retransmission to the next, so a record must neither be dropped nor ordered by
+    /// what it happens to share a datagram with. Records that cannot be decrypted yet stay
+    /// behind those that bring the keys.
     fn insert_incoming(&mut self, incoming: Incoming) -> Result<bool, Error> {
+        if !self.peer_encryption_enabled || incoming.records().len() == 1 {
+            return self.insert_incoming_whole(incoming);
+        }
+
+        let mut is_client_hello = false;
+        let mut records = incoming.into_records();
+        for record in records.by_ref() {
+            match self.insert_incoming_whole(Incoming::from_record(record)) {
+                Ok(is) => is_client_hello |= is,
+                Err(error) => {
+                    records.for_each(|record| self.push_buffer(record.into_buffer()));
+                    return Err(error);
+                }
+            }
+        }
+
+        Ok(is_client_hello)
+    }
+
+    fn insert_incoming_whole(&mut self, incoming: Incoming) -> Result<bool, Error> {
         if self.queue_rx.len() >= self.config.max_queue_rx() {
             warn!(
                 "Receive queue full (max {}): {:?}",
@@ -416,16 +440,6 @@ impl Engine {
     }
 
     fn insert_incoming_handshake(&mut self, incoming: Incoming) -> Result<bool, Error> {
-        let first_record = incoming.first();
-        let handshake = first_record
-            .first_handshake()
-            .expect("caller ensures handshake");
-
-        let key_current = (
-            handshake.header.message_seq,
-            handshake.header.fragment_offset,
-        );
-
         let maybe_dupe_seq = incoming
             .records()
             .iter()
@@ -446,22 +460,36 @@ impl Engine {
             }
         }
 
-        let is_session_ticket = self.is_client
-            && handshake.header.msg_type == MessageType::NewSessionTicket
-            && first_record.record().sequence.epoch >= 3;
+        // Messages we've already processed are of no use; what a record or a datagram holds
+        // behind them may be.
+        let expected = self.peer_handshake_seq_no;
+        let fresh = incoming.records().iter().find_map(|record| {
+            let mut handshakes = record.handshakes().iter();
+            let fresh = handshakes.find(|h| h.header.message_seq >= expected);
+            fresh.map(|handshake| (record, handshake))
+        });
 
-        // Drop old duplicates we've already processed
-        if handshake.header.message_seq < self.peer_handshake_seq_no {
+        let Some((fresh_record, handshake)) = fresh else {
             let result = self.ack_processed_post_handshake_records(&incoming);
             self.recycle_incoming(incoming);
             result?;
             return Ok(false);
-        }
+        };
+
+        let key_current = (
+            handshake.header.message_seq,
+            handshake.header.fragment_offset,
+        );
+        let is_session_ticket = self.is_client
+            && handshake.header.msg_type == MessageType::NewSessionTicket
+            && fresh_record.record().sequence.epoch >= 3;
+        let is_client_hello = fresh_record.record().sequence.epoch == 0
+            && handshake.header.msg_type == MessageType::ClientHello
+            && handshake.header.message_seq == expected;
 
         // Reject new handshakes after initial handshake is complete,
         // but allow KeyUpdate and server-issued session tickets.
         if self.release_app_data
-            && handshake.header.message_seq >= self.peer_handshake_seq_no
             && handshake.header.msg_type != MessageType::KeyUpdate
             && !is_session_ticket
         {
@@ -469,15 +497,19 @@ impl Engine {
             return Err(Error::RenegotiationAttempt);
         }
 
-        let is_client_hello = first_record.record().sequence.epoch == 0
-            && handshake.header.msg_type == MessageType::ClientHello
-            && handshake.header.message_seq == self.peer_handshake_seq_no;
+        for handshake in incoming.records().iter().flat_map(|r| r.handshakes()) {
+            if handshake.header.message_seq < expected {
+                handshake.set_handled();
+            }
+        }
 
         let search_result = self.queue_rx.binary_search_by(|item| {
-            let key_other = item
-                .first()
-                .first_handshake()
-                .as_ref()
+            // The fragment that is wanted of it first, or, if none is, the last that was.
+            let handshakes = item.first().handshakes();
+            let key_other = handshakes
+                .iter()
+                .find(|h| !h.is_handled())
+                .or(handshakes.last())
                 .map(|h| (h.header.message_seq, h.header.fragment_offset))
                 .unwrap_or((u16::MAX, u32::MAX));
             key_other.cmp(&key_current)
@@ -708,7 +740,7 @@ impl Engine {
     }
 
     fn flight_clear_resends(&mut self) {
-        for entry in self.flight_saved_records.drain(..) {
+        for entry in mem::take(&mut self.flight_saved_records) {
             self.buffers_free.push(entry.fragment);
         }
     }

@@ -26,6 +26,15 @@ impl Incoming {
         &self.records()[0]
     }
 
+    /// A record on its own.
+    pub fn from_record(record: Record) -> Self {
+        let mut records = ArrayVec::new();
+        records.push(record);
+        Incoming {
+            records: Box::new(Records { records }),
+        }
+    }
+
     pub fn into_records(self) -> impl Iterator<Item = Record> {
         self.records.records.into_iter()
     }

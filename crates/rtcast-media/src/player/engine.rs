@@ -185,6 +185,10 @@ impl Engine {
             }
             if !self.settings.live && !self.demand.is_any_wanted() {
                 clock.pause(Instant::now());
+                if let Some(lane) = &mut self.video {
+                    // Whoever comes next is new.
+                    lane.wanted.fill(false);
+                }
                 self.demand.wait(None, &self.control.stop, &self.arrived);
                 continue;
             }

@@ -36,6 +36,8 @@ const PRE_ROLL_PACKETS: usize = 1_500;
 /// A picture that is followed by no other for so long is sent once more: receivers show a picture when the next one has
 /// come, the first one of all at least.
 const LONE: Duration = Duration::from_millis(150);
+/// While nobody watches, an encoder looks so often whether anybody does.
+const UNWATCHED: Duration = Duration::from_secs(1);
 /// The picture that stands is shown anew to who joins, unless the next one comes sooner than this.
 const SOON: MediaTime = MediaTime::from_micros(100_000);
 /// Two frames of a track are at least one tick of the video clock apart.
@@ -417,8 +419,9 @@ impl Encoding {
             let due = if *demand.borrow() > 0 {
                 pictures.recv_timeout(LONE)
             } else {
+                // Somebody may leave and another come so soon that the decoder does not notice, so it is looked at again.
                 self.requests.forget_viewers();
-                pictures.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                pictures.recv_timeout(UNWATCHED)
             };
             let wanted = wanted_bitrate.load(Ordering::Relaxed);
             if wanted != bitrate {
@@ -431,6 +434,7 @@ impl Encoding {
                     self.is_lone = true;
                     self.encode(picture, at, keyframe)?;
                 }
+                Err(RecvTimeoutError::Timeout) if *demand.borrow() == 0 => {}
                 Err(RecvTimeoutError::Timeout) => self.repeat()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -527,9 +531,10 @@ impl KeyframeRequests {
         self.pending && self.last.is_none_or(|last| now.saturating_duration_since(last) >= KEYFRAME_INTERVAL)
     }
 
-    /// Nobody watches, so that whoever comes next has joined.
+    /// Nobody watches, so that whoever comes next has joined, and can do nothing with other pictures than a keyframe.
     const fn forget_viewers(&mut self) {
         self.viewers = 0;
+        self.last = None;
     }
 
     /// A keyframe has been made, upon request or not.
@@ -582,6 +587,6 @@ mod tests {
         keyframes.sent(at(6_000));
         keyframes.forget_viewers();
         viewers.send_replace(1);
-        assert!(keyframes.take(at(7_000)), "one has come after all had left");
+        assert!(keyframes.take(at(6_010)), "one has come after all had left");
     }
 }

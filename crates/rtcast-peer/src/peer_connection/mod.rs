@@ -432,12 +432,13 @@ mod tests {
             .await
             .unwrap();
         send(20..25);
-        // From the keyframe again, once, and then on with the stream.
+        // From the keyframe again, once, and then on with the stream; the request may be seen to a little later than what
+        // was sent meanwhile.
         let mut numbers = Vec::new();
-        while numbers.last() != Some(&24) {
+        while !numbers.contains(&0) || numbers.last() != Some(&24) {
             numbers.push(next_number(&track).await);
         }
-        let again = numbers.iter().position(|number| *number == 0).expect("the keyframe again");
+        let again = numbers.iter().position(|number| *number == 0).unwrap_or_default();
         assert!(numbers[again..].iter().copied().eq(0..25), "{numbers:?}");
         assert_eq!(*requests.borrow(), asked, "the source need not make one");
     }

@@ -73,6 +73,7 @@ impl InboundStream {
     }
 
     pub(super) fn handle_packet(&mut self, now: Instant, index: u64, codec: Codec, packet: &RtpPacket<'_>) {
+        let in_order = self.first_index.is_none() || index > self.highest_index;
         self.first_index.get_or_insert(index);
         self.highest_index = self.highest_index.max(index);
         self.received += 1;
@@ -87,11 +88,19 @@ impl InboundStream {
         }
         self.count(now, packet, packet.payload.len());
         self.stats.payload_type = Some(packet.payload_type);
-        // RFC 3550 §6.4.1 and A.8: the mean deviation of the difference in transit time.
+        if in_order {
+            self.note_transit(now, codec, packet.timestamp);
+        }
+        self.buffer.push(now, received(index, packet, packet.payload));
+    }
+
+    /// RFC 3550 §6.4.1 and A.8: the mean deviation of the difference in transit time. What comes out of order may have been
+    /// sent again, and tells nothing of the path.
+    fn note_transit(&mut self, now: Instant, codec: Codec, timestamp: u32) {
         let base = *self.base.get_or_insert(now);
         let rate = f64::from(codec.clock_rate());
         let arrival = now.saturating_duration_since(base).as_secs_f64() * rate;
-        let transit = arrival - f64::from(packet.timestamp);
+        let transit = arrival - f64::from(timestamp);
         if let Some(last) = self.last_transit {
             // A wrap of the timestamp would look like a day's delay.
             let difference = (transit - last).abs();
@@ -101,7 +110,6 @@ impl InboundStream {
         }
         self.last_transit = Some(transit);
         self.stats.jitter = Duration::from_secs_f64(self.jitter / rate);
-        self.push(now, index, packet, packet.payload);
     }
 
     /// Takes what a packet tells of the pictures' colours: the last of a keyframe does, by the extension of that number.
@@ -120,7 +128,7 @@ impl InboundStream {
         self.received += 1;
         self.count(now, packet, packet.payload.len());
         // To the buffer it is padding: its place is filled, and nothing comes of it.
-        self.push(now, index, packet, &[]);
+        self.buffer.push(now, received(index, packet, &[]));
     }
 
     /// Takes a packet that was sent again, under its original number.
@@ -137,7 +145,8 @@ impl InboundStream {
         self.stats.retransmitted_packets_received += 1;
         self.stats.retransmitted_bytes_received += payload.len() as u64;
         if self.codec == codec && self.first_index.is_some() {
-            self.push(now, original.extend(self.highest_index), packet, payload);
+            let index = original.extend(self.highest_index);
+            self.buffer.push_retransmission(now, received(index, packet, payload));
         }
     }
 
@@ -215,18 +224,17 @@ impl InboundStream {
         ReceiverStats { rtx_ssrc: self.rtx_ssrc, ..self.stats }
     }
 
-    fn push(&mut self, now: Instant, index: u64, packet: &RtpPacket<'_>, payload: &[u8]) {
-        let payload = Bytes::copy_from_slice(payload);
-        let (timestamp, marker) = (packet.timestamp, packet.marker);
-        self.buffer.push(now, ReceivedPacket { index, timestamp, marker, payload });
-    }
-
     const fn count(&mut self, now: Instant, packet: &RtpPacket<'_>, payload: usize) {
         self.stats.packets_received += 1;
         self.stats.bytes_received += payload as u64;
         self.stats.header_bytes_received += packet.header_length as u64;
         self.stats.last_packet_received = Some(now);
     }
+}
+
+fn received(index: u64, packet: &RtpPacket<'_>, payload: &[u8]) -> ReceivedPacket {
+    let (timestamp, marker) = (packet.timestamp, packet.marker);
+    ReceivedPacket { index, timestamp, marker, payload: Bytes::copy_from_slice(payload) }
 }
 
 fn buffer(codec: Codec, retransmission: bool) -> JitterBuffer {

@@ -156,6 +156,18 @@ impl JitterBuffer {
         }
     }
 
+    /// Takes a packet that was sent again. It fills its place if that is still waited for; however many come that are not,
+    /// they do not show that the sender has begun anew, as others do.
+    pub fn push_retransmission(&mut self, now: Instant, packet: ReceivedPacket) {
+        self.statistics.packets_received += 1;
+        let fits = packet.index <= GREATEST_INDEX && matches!(self.place(&packet), Place::Fits);
+        if fits {
+            self.insert(now, packet);
+        } else {
+            self.statistics.packets_discarded += 1;
+        }
+    }
+
     /// Takes a packet. Duplicates, and packets whose place was given up, are counted and dropped.
     pub fn push(&mut self, now: Instant, packet: ReceivedPacket) {
         self.statistics.packets_received += 1;

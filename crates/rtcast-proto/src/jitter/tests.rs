@@ -411,6 +411,30 @@ fn a_sender_that_leaps_or_begins_anew_is_followed() {
 }
 
 #[test]
+fn what_is_sent_again_though_it_came_shows_no_new_beginning() {
+    let mut now = instant();
+    let mut receiver = buffer(Codec::Vp8);
+    let mut sender = Sender::new(Codec::Vp8, 65_400, 9_000);
+    let mut old = Vec::new();
+    for count in 0..30 {
+        let packets: Vec<_> = sender.send(3_000, count == 0);
+        old.extend(packets.iter().cloned());
+        push_all(&mut receiver, now, packets);
+        assert_eq!(pop_all(&mut receiver, now).len(), 1);
+        now += FRAME_TIME;
+    }
+    // A hundred in a row that nobody has missed.
+    for packet in old.iter().cycle().take(100) {
+        receiver.push_retransmission(now, packet.clone());
+        assert!(receiver.pop(now).is_none());
+    }
+    assert_eq!(receiver.poll_timeout(), None);
+    assert!(!receiver.poll_keyframe_request(now));
+    push_all(&mut receiver, now, sender.send(3_000, false));
+    assert_eq!(pop_all(&mut receiver, now).len(), 1);
+}
+
+#[test]
 fn a_reader_that_is_too_slow_loses_old_frames_and_gets_new_ones() {
     let now = instant();
     let mut sender = Sender::video();

@@ -2,7 +2,7 @@
 //!
 //! A [`SrtpSession`] holds the keys of both directions, made from the keying material that DTLS exports. Sending needs no
 //! state here: the caller numbers its packets with 48 bits and must never use a number twice for one SSRC with different
-//! contents. Receiving keeps, per SSRC, the highest index and a replay window of 128 packets.
+//! contents. Receiving keeps, per SSRC, the highest index and a replay window of 1,024 packets.
 
 mod cipher;
 mod derivation;

@@ -28,13 +28,18 @@ fn an_offer_is_answered_for_the_tracks_and_no_transceiver_is_made_for_the_rest()
         let refused = refusals(&mut side, &offer(text));
         assert_eq!(refused, [(2, RefusalReason::DataChannelsDisabled)]);
         let (answer, outcome) = side.answer();
+        // The first stands for the bundle, and stays without media, with a transceiver of its own.
+        assert_eq!(side.jsep.transceivers().len(), 2);
         let shape = shape(&answer);
+        assert_eq!(shape[0], ("audio".to_owned(), true, Direction::Inactive));
         assert_eq!(shape[1], ("video".to_owned(), true, Direction::Sendonly));
-        // The first stands for the bundle, and stays without media.
-        assert_eq!(shape[0].2, Direction::Inactive);
         assert!(!shape[2].1, "{shape:?}");
+        let rejected = &answer.session().media[2];
+        assert_eq!(rejected.formats.len(), 1, "the list of a rejected m-line means nothing: {:?}", rejected.formats);
         let negotiated = outcome.negotiated.unwrap();
-        assert!(negotiated.media[0].send_codecs.iter().all(|entry| entry.codec.codec == Codec::Vp8));
+        let sent: Vec<_> = negotiated.media.iter().filter(|media| media.direction.sends()).collect();
+        assert_eq!(sent.len(), 1);
+        assert!(sent[0].send_codecs.iter().all(|entry| entry.codec.codec == Codec::Vp8));
         assert_eq!(negotiated.data, None);
     }
 }
@@ -62,9 +67,10 @@ fn five_hundred_m_lines_make_no_transceiver() {
 fn a_track_takes_the_first_m_line_that_can_carry_it() {
     let text = CHROMIUM.replace("m=audio 9 ", "m=video 9 ").replace("opus/48000/2", "AV1/90000");
     let mut side = sender(&[RtpCodec::new(Codec::Vp8)]);
-    assert_eq!(refusals(&mut side, &offer(text))[0].0, 2);
+    assert_eq!(refusals(&mut side, &offer(text)), [(2, RefusalReason::DataChannelsDisabled)]);
     let (answer, _) = side.answer();
-    assert_eq!(answer.session().media[1].direction, Direction::Sendonly);
+    let directions: Vec<_> = answer.session().media.iter().take(2).map(|media| media.direction).collect();
+    assert_eq!(directions, [Direction::Inactive, Direction::Sendonly]);
 }
 
 #[test]

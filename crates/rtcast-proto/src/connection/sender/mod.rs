@@ -1,5 +1,7 @@
 //! The sending half of a transceiver: from packetised frames to protected packets, with retransmission.
 
+mod repair;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,15 +28,6 @@ const MAX_QUEUED_BYTES: usize = 32 << 20;
 
 /// Frames that have waited so long when a keyframe comes are left out: the viewer goes on from the keyframe.
 const MAX_WAIT: Duration = Duration::from_millis(200);
-
-/// What may be sent again in a second at least: a few packets, however little a stream takes.
-const LEAST_ALLOWANCE: u64 = 8 * 1_024;
-
-/// Beyond this share of lost packets the path is taken to be too narrow for the stream.
-const CONGESTED: f64 = 0.25;
-
-/// The longest payload that a retransmission can carry.
-const MAX_RETRANSMITTED_PAYLOAD: usize = 1_498;
 
 /// What negotiation settled for a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,12 +94,6 @@ struct QueuedFrame {
     catching_up: bool,
     /// The payload type and marker of a packet that is no frame.
     event: Option<(PayloadType, bool)>,
-}
-
-/// The round-trip time by all that measures it, if anything does.
-struct RoundTrips {
-    shortest: Option<Duration>,
-    latest: Option<Duration>,
 }
 
 /// Why writing into a batch stopped.
@@ -508,55 +495,6 @@ impl RtpSender {
         Stopped::Done
     }
 
-    /// Notes a request for lost packets; `measured` is the round-trip time by ICE. Returns whether some of them are sent
-    /// again.
-    pub(super) fn handle_nack(&mut self, now: Instant, measured: Option<Duration>, lost: &[u16]) -> bool {
-        self.stats.nack_count += 1;
-        if self.encoding.as_ref().is_none_or(|encoding| !encoding.nack) {
-            return false;
-        }
-        let round_trips = self.round_trips(measured);
-        let next = self.next_sequence;
-        let indices = || {
-            let extended = lost.iter().map(move |number| SequenceNumber(*number).extend(next));
-            extended.filter(move |index| *index < next)
-        };
-        if let Some(catch_up) = &mut self.catch_up {
-            let new = indices().filter(|index| *index >= self.losses_counted).count();
-            catch_up.handle_loss(now, new, round_trips.latest);
-        }
-        self.losses_counted = indices().max().map_or(0, |index| index + 1).max(self.losses_counted);
-        let allowance = self.allowance(now);
-        let mut retransmissions = self.retransmissions.take().unwrap_or_else(|| Box::new(Retransmissions::new(now)));
-        // What has not been sent for half a round trip cannot have been missed yet; less of it may be jitter.
-        let shortest = round_trips.shortest.unwrap_or_default();
-        let packets = indices().filter_map(|index| {
-            let (sent, packet) = self.find_sent(index)?;
-            let missed = now.saturating_duration_since(sent.sent_at) >= shortest / 2;
-            let length = sent.frame.payload(packet)?.len();
-            (missed && self.history.is_of_use(now, sent)).then_some((index, length))
-        });
-        let granted = retransmissions.handle_request(now, round_trips.shortest, allowance, packets);
-        self.retransmissions = Some(retransmissions);
-        granted > 0
-    }
-
-    /// Both measurements of the round-trip time: a queue on the way makes the one longer that was made when it was full.
-    fn round_trips(&self, measured: Option<Duration>) -> RoundTrips {
-        let both = [measured, self.stats.round_trip_time];
-        let known = || both.into_iter().flatten();
-        RoundTrips { shortest: known().min(), latest: known().max() }
-    }
-
-    /// The bytes that may be sent again in a second: a quarter of what the stream takes; of what gets through of it, where
-    /// the path is too narrow for it.
-    fn allowance(&self, now: Instant) -> usize {
-        let rate = self.history.rate(now) as f64;
-        let lost = self.stats.fraction_lost;
-        let through = if lost > CONGESTED { 1.0 - lost } else { 1.0 };
-        ((rate * through / 4.0) as u64).max(LEAST_ALLOWANCE) as usize
-    }
-
     /// Notes that a keyframe was asked for by a picture loss indication or a full intra request.
     pub(super) const fn count_keyframe_request(&mut self, full_intra: bool) {
         if full_intra {
@@ -627,78 +565,6 @@ impl RtpSender {
         if let Some(catch_up) = self.catch_up.take() {
             self.shown = catch_up.shown(now);
         }
-    }
-
-    /// The frame of a packet that was sent, be it that more of its packets wait, and which of its packets that is.
-    fn find_sent(&self, index: u64) -> Option<(Sent<'_>, usize)> {
-        if let Some(queued) = self.queue.front()
-            && let Some(packet) = index.checked_sub(queued.first_sequence)
-            && packet < queued.next as u64
-            && queued.event.is_none()
-        {
-            return queued.view().map(|sent| (sent, packet as usize));
-        }
-        self.history.find(index)
-    }
-
-    fn retransmit(
-        &mut self,
-        now: Instant,
-        encoding: &SendEncoding,
-        pair: SelectedPair,
-        srtp: &SrtpSession,
-        batch: &mut TransmitBatch,
-        budget: &mut usize,
-    ) -> Stopped {
-        let overhead = srtp.profile().rtp_overhead();
-        while let Some(index) = self.retransmissions.as_ref().and_then(|waiting| waiting.front()) {
-            if let Some((sent, packet)) = self.find_sent(index)
-                && self.history.is_of_use(now, sent)
-                && let Some(payload) = sent.frame.payload(packet)
-                && payload.len() <= MAX_RETRANSMITTED_PAYLOAD
-            {
-                let marker = packet + 1 == sent.frame.len() && encoding.codec.kind() == MediaKind::Video;
-                let block = self.extensions.block(sent.with_mid, color_space(sent.frame, packet), payload.len());
-                let extension = block.bytes();
-                let header_length = FIXED_HEADER_LENGTH + extension.len();
-                // RFC 4588 §4: a stream of its own whose payload begins with the original sequence number. Without it
-                // the very same packet goes again, header and all, so that no key stream is used for two texts.
-                let (payload_type, ssrc, sequence, prefix) = match encoding.rtx_payload_type {
-                    Some(payload_type) => (payload_type, self.rtx_ssrc, self.rtx_sequence, 2),
-                    None => (encoding.payload_type, self.ssrc, index, 0),
-                };
-                let mut body = [0; MAX_RETRANSMITTED_PAYLOAD + 2];
-                body[..2].copy_from_slice(&(index as u16).to_be_bytes());
-                body[prefix..prefix + payload.len()].copy_from_slice(payload);
-                let body = &body[..prefix + payload.len()];
-                let length = header_length + body.len() + overhead;
-                if *budget < length {
-                    return Stopped::Paced(length);
-                }
-                let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
-                let number = SequenceNumber(sequence as u16);
-                write_header(space, marker, payload_type, number, sent.timestamp, ssrc, extension);
-                if srtp.protect_rtp(ssrc, sequence, header_length, body, space).is_ok() {
-                    batch.commit(pair, length);
-                    *budget -= length;
-                    if let Some(catch_up) = &mut self.catch_up {
-                        catch_up.consume(length);
-                    }
-                    self.stats.packets_sent += 1;
-                    self.stats.bytes_sent += body.len() as u64;
-                    self.stats.header_bytes_sent += header_length as u64;
-                    self.stats.retransmitted_packets_sent += 1;
-                    self.stats.retransmitted_bytes_sent += body.len() as u64;
-                }
-                if prefix != 0 {
-                    self.rtx_sequence += 1;
-                }
-            }
-            if let Some(retransmissions) = &mut self.retransmissions {
-                retransmissions.pop(now);
-            }
-        }
-        Stopped::Done
     }
 }
 
