@@ -8,4 +8,6 @@ if ! as_root ip netns list >/dev/null 2>&1; then
     exit 1
 fi
 tests/media.sh
-as_root python3 tests/network/test_network.py "$@"
+as_root python3 tests/network/test_network.py
+as_root python3 tests/network/test_gstreamer.py
+cd tests && as_root node --test network/narrow_link.test.mjs

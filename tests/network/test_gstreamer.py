@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 import unittest
 
 from laboratory import NUMBERS, ROOT, run
@@ -34,6 +35,17 @@ class GStreamer(unittest.TestCase):
             run("ip", "-n", name, "addr", "add", f"{ADDRESSES[side]}/24", "dev", "eth0")
             for interface in ("lo", "eth0"):
                 run("ip", "-n", name, "link", "set", interface, "up")
+        # A link is up some time after it was told to be, and libnice gives up on one that is not.
+        for name in self.names.values():
+            self.settles(name)
+
+    def settles(self, name):
+        for _ in range(100):
+            state = run("ip", "-n", name, "address", "show", "dev", "eth0").stdout
+            if "state UP" in state and "tentative" not in state:
+                return
+            time.sleep(0.1)
+        self.fail(f"the link does not come up: {state}")
 
     def command(self, side, *command):
         return ["ip", "netns", "exec", self.names[side], *map(str, command)]

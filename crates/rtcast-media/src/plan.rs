@@ -7,7 +7,9 @@ use rtcast_peer::{Bitrate, Codec, MediaKind, RtpCodec};
 use serde::{Serialize, Serializer};
 
 use crate::codec::opus_head::OpusHead;
-use crate::codec::{audio_decoder, can_encode, encoded_codec, has_common_profile, video_decoder};
+use crate::codec::{
+    audio_decoder, can_encode, encoded_codec, has_common_profile, single_nal_unit_codec, video_decoder,
+};
 use crate::error::MediaError;
 use crate::packet::{SourceCodec, StreamInfo};
 
@@ -165,13 +167,14 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for StreamPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // G.711 is there for telephones alone, and always; what is copied is encoded for those who join in mid-stream.
+        // G.711 and single NAL units are there for few, and always; what is copied is encoded for those who join in mid-stream.
         let copied = |codec: Codec| {
             self.renditions.iter().any(|rendition| (rendition.action, rendition.codec.codec) == (Action::Copy, codec))
         };
+        let single_nal_units = single_nal_unit_codec();
         let telling = |rendition: &&Rendition| {
             let codec = rendition.codec.codec;
-            !matches!(codec, Codec::Pcmu | Codec::Pcma) && !copied(codec)
+            !matches!(codec, Codec::Pcmu | Codec::Pcma) && !copied(codec) && rendition.codec != single_nal_units
         };
         let encoded: Vec<String> =
             self.encoded().filter(telling).map(|rendition| rendition.codec.codec.to_string()).collect();
@@ -253,6 +256,11 @@ fn plan_video(
             let bitrate = bitrate.unwrap_or_else(|| default_bitrate(stream));
             let codecs = [Codec::Vp8, Codec::H264].into_iter().filter(wanted);
             renditions.extend(codecs.map(|codec| Rendition::encode(codec, bitrate)));
+            if wanted(&Codec::H264) {
+                // Last, for those alone who can take no other H.264.
+                let codec = single_nal_unit_codec();
+                renditions.push(Rendition { action: Action::Encode, codec, bitrate: Some(bitrate) });
+            }
         }
         if renditions.is_empty() {
             decodable?;
@@ -339,7 +347,9 @@ fn default_bitrate(stream: &StreamInfo) -> Bitrate {
 }
 
 fn mime_type<S: Serializer>(codec: &RtpCodec, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&codec.mime_type())
+    // Two forms of one type are told apart by the parameter that makes the difference.
+    let parameter = if *codec == single_nal_unit_codec() { ";packetization-mode=0" } else { "" };
+    serializer.serialize_str(&format!("{}{parameter}", codec.mime_type()))
 }
 
 #[expect(clippy::ref_option, reason = "serde's signature")]
@@ -471,7 +481,10 @@ mod tests {
         let expected = serde_json::json!({
             "video": {
                 "stream": 0, "source": "H.264 High", "reason": "has B-frames",
-                "renditions": [{"action": "encode", "codec": "video/H264", "bitrate": 900_000}],
+                "renditions": [
+                    {"action": "encode", "codec": "video/H264", "bitrate": 900_000},
+                    {"action": "encode", "codec": "video/H264;packetization-mode=0", "bitrate": 900_000},
+                ],
             },
             "audio": {
                 "stream": 1, "source": "AAC",
