@@ -47,4 +47,24 @@ describe('chromium', () => {
       });
     }
   }
+
+  test('who joins while a picture stands sees it at once', { timeout: 60000 }, async (t) => {
+    const server = await Server.start(media('still.mp4'), { options: ['--codec', 'vp8'] });
+    t.after(() => server.stop());
+    const first = await open(browser, server.ready.url);
+    await playing(first);
+    await sleep(1500);
+    const second = await open(browser, server.ready.url);
+    const shown = await eventually('the picture that stands', () => second.evaluate(() => window.rtcast?.firstPicture), 8000);
+    t.diagnostic(`first picture after ${Math.round(shown)} ms`);
+    assert.ok(near(await colour(second, [0.5, 0.5]), RED, 6));
+    // And who comes when all others have gone.
+    await first.close();
+    await second.close();
+    await sleep(1500);
+    const third = await open(browser, server.ready.url);
+    t.after(() => third.close());
+    await eventually('the picture that stands', () => third.evaluate(() => window.rtcast?.firstPicture), 8000);
+    assert.ok(near(await colour(third, [0.5, 0.5]), RED, 6));
+  });
 });

@@ -152,6 +152,14 @@ async fn a_pending_session_keeps_little_whatever_was_offered() {
                 media(n, &|i| format!("a=candidate:{i} 1 udp 1 192.0.2.1 9 typ host{}\r\n", " a b".repeat(32)))
             }),
         ),
+        (
+            "candidates with names",
+            Box::new(move |n| {
+                media(n, &|i| {
+                    format!("a=candidate:{i} 1 udp 1 {i:08x}-0000-4000-8000-000000000000.local 9 typ host\r\n")
+                })
+            }),
+        ),
         ("extensions", Box::new(move |n| media(n, &|i| format!("a=extmap:1 u{i}\r\n")))),
         ("streams", Box::new(move |n| media(n, &|i| format!("a=msid:{i} t\r\n")))),
         ("feedback", Box::new(move |n| media(n, &|i| format!("a=rtcp-fb:96 x{i}\r\n")))),

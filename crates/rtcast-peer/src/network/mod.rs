@@ -5,6 +5,7 @@
 
 mod lookup;
 mod mdns;
+mod name_limit;
 mod relay;
 mod settings;
 mod tcp;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::endpoint::{ConnectionId, DETOUR_CAPACITY, Detour, DetouredRun, Inbound, ShardHandle};
+use name_limit::NameLimit;
 use relay::{Relay, RelayConfig, RelayError};
 pub use settings::{AddressFilter, IceSettings, TcpCandidates};
 pub(crate) use tcp::adopt;
@@ -32,10 +34,6 @@ const MAX_REQUESTS: usize = 64;
 
 /// How long relays of an older generation of ICE go on, for a peer that is slower to change than we are.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// Names of a peer that are looked up in any such time; browsers give one for each of their networks.
-const MAX_NAMES: usize = 4;
-const NAMES_TIME: Duration = Duration::from_secs(15);
 
 /// How long a lookup of a name may take.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -136,8 +134,8 @@ impl NetworkHandle {
             let config = Arc::clone(&self.config);
             let (tasks, listening, resolving) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
             let in_use = watch::Sender::new(0);
-            let looked_up = Vec::new();
-            let network = Network { config, tasks, listening, resolving, looked_up, in_use };
+            let names = NameLimit::default();
+            let network = Network { config, tasks, listening, resolving, names, in_use };
             runtime.spawn(network.run(receiver));
             requests
         });
@@ -153,8 +151,7 @@ struct Network {
     /// Ends with the connection, whatever goes on.
     listening: JoinSet<()>,
     resolving: JoinSet<()>,
-    /// When names were looked up of late.
-    looked_up: Vec<Instant>,
+    names: NameLimit,
     in_use: watch::Sender<u32>,
 }
 
@@ -164,7 +161,10 @@ impl Network {
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Gather(generation)) => self.gather(generation),
-                    Some(Request::InUse(generation)) => drop(self.in_use.send_replace(generation)),
+                    Some(Request::InUse(generation)) => {
+                        self.names.restarted(generation);
+                        self.in_use.send_replace(generation);
+                    }
                     Some(Request::Resolve(candidate)) => self.resolve(candidate),
                     Some(Request::Respond(names)) => drop(self.listening.spawn(mdns::respond(names))),
                     Some(Request::Listen(listener)) => {
@@ -187,13 +187,10 @@ impl Network {
     }
 
     fn resolve(&mut self, candidate: IceCandidate) {
-        let now = Instant::now();
-        self.looked_up.retain(|at| now.saturating_duration_since(*at) < NAMES_TIME);
-        if self.looked_up.len() >= MAX_NAMES || self.resolving.len() >= MAX_NAMES {
+        if !self.names.admits(Instant::now()) {
             debug!("the peer gives more names than are looked up");
             return;
         }
-        self.looked_up.push(now);
         self.resolving.spawn(resolve(Arc::clone(&self.config), candidate));
     }
 
