@@ -17,7 +17,7 @@ stream: install-build ## install what is missing, build, and stream FILE (or a t
 build: install-build ## build the command, optimised, into target/release/rtcast
 	cargo build --release --package rtcast-cli
 
-test: install-test check test-rust test-browser test-aiortc test-peers test-network ## install what the tests need and run them all
+test: install-test check test-rust test-browser test-aiortc test-peers test-network test-attack ## install what the tests need and run them all
 
 check: ## formatting, lints, documentation, licences, advisories
 	cargo fmt --all --check
