@@ -201,6 +201,25 @@ fn all_agents_together_keep_the_pace() {
 }
 
 #[test]
+fn who_is_heard_from_waits_for_no_turn() {
+    let now = Instant::now();
+    let pace = Arc::new(CheckPace::new(now));
+    for number in 0..60 {
+        let (mut ours, mut theirs) = agents(number);
+        ours.set_pace(Arc::clone(&pace));
+        ours.add_remote_candidate(&candidate(address(THEIRS))).unwrap();
+        ours.handle_timeout(now);
+        // The first alone has a turn at once; the others wait, and none of their turns is used up in the end.
+        assert_eq!(sent(&mut ours).len(), usize::from(number == 0), "{number}");
+        let request = check(&mut theirs, now);
+        assert!(ours.handle_packet(now, address(THEIRS), address(OURS), &request));
+        ours.handle_timeout(now);
+        let checks = sent(&mut ours).iter().filter(|(_, bytes)| bytes[..2] == [0, 1]).count();
+        assert_eq!(checks, usize::from(number > 0), "{number}: a check as soon as the peer was heard");
+    }
+}
+
+#[test]
 fn user_names_up_to_the_limit_are_served_and_longer_ones_harm_nothing() {
     for length in [4, 118, 119, 128, 129, 256] {
         let (mut ours, _) = agents(6);

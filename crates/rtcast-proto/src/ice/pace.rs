@@ -35,6 +35,14 @@ impl CheckPace {
         });
         taken.ok().map(|next| self.start + Duration::from_micros(next.max(now)))
     }
+
+    /// Gives back a turn that is not needed any more.
+    pub(super) fn give_back(&self) {
+        let interval = u64::try_from(Self::INTERVAL.as_micros()).unwrap_or(u64::MAX);
+        let earlier = |next: u64| Some(next.saturating_sub(interval));
+        // The closure never refuses.
+        let _ = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+    }
 }
 
 #[cfg(test)]
@@ -53,5 +61,7 @@ mod tests {
         assert!(turns.windows(2).all(|turns| turns[1] - turns[0] == CheckPace::INTERVAL));
         let later = now + Duration::from_millis(20);
         assert_eq!(std::iter::from_fn(|| pace.take_turn(later)).count(), 4);
+        pace.give_back();
+        assert!(pace.take_turn(later).is_some() && pace.take_turn(later).is_none());
     }
 }

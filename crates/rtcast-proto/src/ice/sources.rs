@@ -242,6 +242,20 @@ impl Sources {
         if at <= now { Sending::Now } else { Sending::At(at) }
     }
 
+    /// Whether a check that waits for its turn need not: its address has been heard from meanwhile.
+    pub(super) fn needs_no_turn(&mut self, address: SocketAddr, bytes: usize) -> bool {
+        let Some(source) = self.find_mut(address) else { return false };
+        let within = source.sent + bytes as u64 <= source.received * AMPLIFICATION;
+        if !source.proven && !within {
+            return false;
+        }
+        source.sent += bytes as u64;
+        if let Some(pace) = &self.pace {
+            pace.give_back();
+        }
+        true
+    }
+
     fn forget(&mut self, address: SocketAddr) {
         self.list.retain(|source| source.address != address);
         self.heard_pairs.retain(|(pair, _)| pair.remote != address);

@@ -350,6 +350,7 @@ impl IceTransport {
             }
             if self.generations[at].handle_packet(now, remote, local, message) {
                 self.sources.received(remote, bytes.len());
+                self.let_go(now, remote);
                 if message.is_successful_binding_response() {
                     self.prove(remote, local);
                 }
@@ -425,6 +426,21 @@ impl IceTransport {
         {
             self.forget(gone);
         }
+    }
+
+    /// Lets checks leave that wait for their turn: who has been heard from is no stranger, and a crowd that joins does not
+    /// wait for each other.
+    fn let_go(&mut self, now: Instant, remote: SocketAddr) {
+        let Self { held, sources, .. } = self;
+        let mut free = Vec::new();
+        held.retain(|(at, pair, bytes)| {
+            let goes = *at > now && pair.remote == remote && sources.needs_no_turn(remote, bytes.len());
+            if goes {
+                free.push((now, *pair, bytes.clone()));
+            }
+            !goes
+        });
+        free.into_iter().for_each(|check| held.push_front(check));
     }
 
     fn forget(&mut self, remote: SocketAddr) {
