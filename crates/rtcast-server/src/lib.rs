@@ -25,6 +25,7 @@ pub mod fuzzing;
 mod links;
 mod listen;
 mod message;
+mod message_pace;
 mod metrics;
 mod negotiation;
 mod origin;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use crate::client::Client;
 use crate::event::{LeaveReason, Signalling};
 use crate::message::{ErrorObject, Incoming, Outgoing};
+use crate::message_pace::MessagePace;
 use crate::negotiation::{accept, add_candidate, answer, offer};
 use crate::problem::Problem;
 use crate::router::ForwardedPlace;
@@ -127,10 +128,16 @@ impl Conversation {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let useless = heard + self.shared.limits.viewer;
+        let mut pace = MessagePace::new(heard);
         loop {
+            // Who sends more than that is not read for a while, and is held up by TCP.
+            let ready = pace.ready_at();
+            let wait = Instant::now() < ready;
             let step = tokio::select! {
-                message = self.socket.recv() => {
+                () = sleep_until(ready), if wait => Ok(()),
+                message = self.socket.recv(), if !wait => {
                     heard = Instant::now();
+                    pace.count(heard);
                     match message {
                         Some(Ok(message)) => self.receive(message).await,
                         Some(Err(error)) => {
