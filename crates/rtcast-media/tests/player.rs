@@ -309,13 +309,15 @@ async fn the_policy_decides_what_is_sent() {
         "b.mp4",
         &["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=0.5", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
     );
+    // H.264 is encoded in fragments, and as single NAL units for those who take nothing else.
     for (policy, expected) in [
-        (CodecPolicy::Vp8, vec![Codec::Vp8]),
-        (CodecPolicy::H264, vec![Codec::H264]),
-        (CodecPolicy::Copy, vec![Codec::H264]),
+        (CodecPolicy::Vp8, vec![(Codec::Vp8, None)]),
+        (CodecPolicy::H264, vec![(Codec::H264, Some("1")), (Codec::H264, Some("0"))]),
+        (CodecPolicy::Copy, vec![(Codec::H264, Some("1"))]),
     ] {
         let player = MediaPlayer::builder().codec(policy).open(&file).await.expect("a player");
-        let codecs: Vec<Codec> = player.video().expect("pictures").codecs().map(|codec| codec.codec).collect();
+        let track = player.video().expect("pictures");
+        let codecs: Vec<_> = track.codecs().map(|codec| (codec.codec, codec.parameter("packetization-mode"))).collect();
         assert_eq!(codecs, expected, "{policy}");
     }
 }
