@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 
 use crate::codec::opus_head::OpusHead;
 use crate::codec::{
-    audio_decoder, can_encode, encoded_codec, has_common_profile, single_nal_unit_codec, video_decoder,
+    audio_decoder, can_encode, encoded_codec, has_common_profile, is_single_nal_units, single_nal_unit_codec,
+    video_decoder,
 };
 use crate::error::MediaError;
 use crate::packet::{SourceCodec, StreamInfo};
@@ -171,10 +172,9 @@ impl fmt::Display for StreamPlan {
         let copied = |codec: Codec| {
             self.renditions.iter().any(|rendition| (rendition.action, rendition.codec.codec) == (Action::Copy, codec))
         };
-        let single_nal_units = single_nal_unit_codec();
         let telling = |rendition: &&Rendition| {
             let codec = rendition.codec.codec;
-            !matches!(codec, Codec::Pcmu | Codec::Pcma) && !copied(codec) && rendition.codec != single_nal_units
+            !matches!(codec, Codec::Pcmu | Codec::Pcma) && !copied(codec) && !is_single_nal_units(&rendition.codec)
         };
         let encoded: Vec<String> =
             self.encoded().filter(telling).map(|rendition| rendition.codec.codec.to_string()).collect();
@@ -348,7 +348,7 @@ fn default_bitrate(stream: &StreamInfo) -> Bitrate {
 
 fn mime_type<S: Serializer>(codec: &RtpCodec, serializer: S) -> Result<S::Ok, S::Error> {
     // Two forms of one type are told apart by the parameter that makes the difference.
-    let parameter = if *codec == single_nal_unit_codec() { ";packetization-mode=0" } else { "" };
+    let parameter = if is_single_nal_units(codec) { ";packetization-mode=0" } else { "" };
     serializer.serialize_str(&format!("{}{parameter}", codec.mime_type()))
 }
 

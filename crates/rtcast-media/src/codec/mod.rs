@@ -114,9 +114,7 @@ pub fn video_encoder(codec: Codec, settings: VideoEncoderSettings) -> Result<Box
 pub fn video_encoder_of(codec: &RtpCodec, settings: VideoEncoderSettings) -> Result<Box<dyn VideoEncoder>, MediaError> {
     match codec.codec {
         #[cfg(feature = "h264")]
-        Codec::H264 if codec.parameter("packetization-mode") == Some("0") => {
-            Ok(Box::new(h264::H264Encoder::with_small_slices(settings)))
-        }
+        Codec::H264 if is_single_nal_units(codec) => Ok(Box::new(h264::H264Encoder::with_small_slices(settings))),
         codec => video_encoder(codec, settings),
     }
 }
@@ -124,6 +122,11 @@ pub fn video_encoder_of(codec: &RtpCodec, settings: VideoEncoderSettings) -> Res
 /// H.264 as single NAL units (RFC 6184 §6.2), for viewers that take nothing else: those that name no packetization mode.
 pub fn single_nal_unit_codec() -> RtpCodec {
     RtpCodec::with_fmtp(Codec::H264, "level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42e01f")
+}
+
+/// Whether this is H.264 as single NAL units.
+pub(crate) fn is_single_nal_units(codec: &RtpCodec) -> bool {
+    codec.codec == Codec::H264 && codec.parameter("packetization-mode") == Some("0")
 }
 
 /// Whether [`video_encoder`] makes an encoder of this codec.

@@ -1,6 +1,7 @@
 //! The pace of checks of all agents of a program (RFC 8445 §14).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Turns at which checks to unknown addresses may leave, one every 5 ms, for all agents that share it.
@@ -9,9 +10,15 @@ use std::time::{Duration, Instant};
 /// been heard from, or has answered, is no stranger, and a crowd that joins does not wait for each other.
 #[derive(Debug)]
 pub struct CheckPace {
-    start: Instant,
-    /// The next free turn, in microseconds after the start.
-    next: AtomicU64,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Debug)]
+struct Turns {
+    /// The first that was never given away.
+    next: Instant,
+    /// Those that were given back, no more than lie ahead.
+    returned: BTreeSet<Instant>,
 }
 
 impl CheckPace {
@@ -23,25 +30,27 @@ impl CheckPace {
 
     /// All turns are free.
     pub const fn new(now: Instant) -> Self {
-        Self { start: now, next: AtomicU64::new(0) }
+        Self { turns: Mutex::new(Turns { next: now, returned: BTreeSet::new() }) }
     }
 
     /// Takes the next free turn.
     pub(super) fn take_turn(&self, now: Instant) -> Option<Instant> {
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let now = micros(now.saturating_duration_since(self.start));
-        let taken = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            (next <= now + micros(Self::AHEAD)).then(|| next.max(now) + micros(Self::INTERVAL))
-        });
-        taken.ok().map(|next| self.start + Duration::from_micros(next.max(now)))
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.returned = turns.returned.split_off(&now);
+        if let Some(turn) = turns.returned.pop_first() {
+            return Some(turn);
+        }
+        let turn = turns.next.max(now);
+        if turn > now + Self::AHEAD {
+            return None;
+        }
+        turns.next = turn + Self::INTERVAL;
+        Some(turn)
     }
 
-    /// Gives back a turn that is not needed any more.
-    pub(super) fn give_back(&self) {
-        let interval = u64::try_from(Self::INTERVAL.as_micros()).unwrap_or(u64::MAX);
-        let earlier = |next: u64| Some(next.saturating_sub(interval));
-        // The closure never refuses.
-        let _ = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+    /// Gives back a turn that was taken and is not needed any more.
+    pub(super) fn give_back(&self, turn: Instant) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).returned.insert(turn);
     }
 }
 
@@ -61,7 +70,11 @@ mod tests {
         assert!(turns.windows(2).all(|turns| turns[1] - turns[0] == CheckPace::INTERVAL));
         let later = now + Duration::from_millis(20);
         assert_eq!(std::iter::from_fn(|| pace.take_turn(later)).count(), 4);
-        pace.give_back();
-        assert!(pace.take_turn(later).is_some() && pace.take_turn(later).is_none());
+        // What is given back is had once more, as long as it lies ahead.
+        let given = [turns[3], turns[50], turns[70]];
+        given.iter().for_each(|turn| pace.give_back(*turn));
+        assert_eq!(pace.take_turn(later), Some(turns[50]));
+        assert_eq!(pace.take_turn(later), Some(turns[70]));
+        assert_eq!(pace.take_turn(later), None);
     }
 }

@@ -242,8 +242,8 @@ impl Sources {
         if at <= now { Sending::Now } else { Sending::At(at) }
     }
 
-    /// Whether a check that waits for its turn need not: its address has been heard from meanwhile.
-    pub(super) fn needs_no_turn(&mut self, address: SocketAddr, bytes: usize) -> bool {
+    /// Whether a check need not wait for its turn, which is given back: its address has been heard from meanwhile.
+    pub(super) fn needs_no_turn(&mut self, turn: Instant, address: SocketAddr, bytes: usize) -> bool {
         let Some(source) = self.find_mut(address) else { return false };
         let within = source.sent + bytes as u64 <= source.received * AMPLIFICATION;
         if !source.proven && !within {
@@ -251,7 +251,7 @@ impl Sources {
         }
         source.sent += bytes as u64;
         if let Some(pace) = &self.pace {
-            pace.give_back();
+            pace.give_back(turn);
         }
         true
     }

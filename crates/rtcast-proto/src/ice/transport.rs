@@ -127,7 +127,7 @@ pub struct IceTransport {
     secret: [u8; 32],
     sources: Sources,
     asked: VecDeque<Asked>,
-    /// Checks that leave at that time.
+    /// Checks that leave at that time, the first in front.
     held: VecDeque<(Instant, SelectedPair, Vec<u8>)>,
     /// When it was last told the time.
     now: Option<Instant>,
@@ -383,7 +383,7 @@ impl IceTransport {
         let Some(check) = self.generations[at].question() else { return };
         if self.sources.send(now, pair.remote, check.len(), true) == Sending::Now {
             self.note_asked(now, pair.remote, &check);
-            self.held.push_back((now, pair, check));
+            self.hold(now, pair, check);
         }
     }
 
@@ -432,15 +432,18 @@ impl IceTransport {
     /// wait for each other.
     fn let_go(&mut self, now: Instant, remote: SocketAddr) {
         let Self { held, sources, .. } = self;
-        let mut free = Vec::new();
-        held.retain(|(at, pair, bytes)| {
-            let goes = *at > now && pair.remote == remote && sources.needs_no_turn(remote, bytes.len());
-            if goes {
-                free.push((now, *pair, bytes.clone()));
+        for (at, pair, bytes) in held.iter_mut().filter(|(at, pair, _)| *at > now && pair.remote == remote) {
+            if sources.needs_no_turn(*at, pair.remote, bytes.len()) {
+                *at = now;
             }
-            !goes
-        });
-        free.into_iter().for_each(|check| held.push_front(check));
+        }
+        held.make_contiguous().sort_by_key(|(at, ..)| *at);
+    }
+
+    /// Keeps a check until its time.
+    fn hold(&mut self, at: Instant, pair: SelectedPair, check: Vec<u8>) {
+        let behind = self.held.partition_point(|(other, ..)| *other <= at);
+        self.held.insert(behind, (at, pair, check));
     }
 
     fn forget(&mut self, remote: SocketAddr) {
@@ -515,7 +518,7 @@ impl IceTransport {
             }
             match sending {
                 Sending::Now => return Some((pair, bytes)),
-                Sending::At(at) if self.held.len() < MAX_HELD => self.held.push_back((at, pair, bytes)),
+                Sending::At(at) if self.held.len() < MAX_HELD => self.hold(at, pair, bytes),
                 Sending::At(_) | Sending::Never => {}
             }
         }

@@ -291,17 +291,8 @@ impl RtpSender {
         let timestamp = self.timestamp_offset.wrapping_add(timestamp as u32);
         self.last_queued = Some((frame.captured_at, timestamp));
         self.queued_bytes += frame.payload_bytes();
-        self.queue.push_back(QueuedFrame {
-            frame: Arc::clone(frame),
-            own_timestamp: timestamp,
-            timestamp,
-            next: 0,
-            first_sequence: self.next_sequence,
-            sent_at: None,
-            with_mid: false,
-            catching_up,
-            event: None,
-        });
+        let queued = QueuedFrame::new(Arc::clone(frame), timestamp, self.next_sequence);
+        self.queue.push_back(QueuedFrame { catching_up, ..queued });
     }
 
     /// Whether frames are left out from now on, because a tone goes instead.
@@ -340,17 +331,8 @@ impl RtpSender {
         let mut packet = PacketizedFrame::new(encoding.codec, 0, false, began, 0);
         packet.push(&[&payload]);
         self.queued_bytes += packet.payload_bytes();
-        self.queue.push_back(QueuedFrame {
-            frame: Arc::new(packet),
-            own_timestamp: timestamp,
-            timestamp,
-            next: 0,
-            first_sequence: self.next_sequence,
-            sent_at: None,
-            with_mid: false,
-            catching_up: false,
-            event: Some((payload_type, marker)),
-        });
+        let queued = QueuedFrame::new(Arc::new(packet), timestamp, self.next_sequence);
+        self.queue.push_back(QueuedFrame { event: Some((payload_type, marker)), ..queued });
     }
 
     /// Another track follows, with a time of its own: its timestamps go on from those sent so far.
@@ -448,13 +430,8 @@ impl RtpSender {
                 let extension = colored.as_ref().unwrap_or(&plain).bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 let length = header_length + payload.len() + overhead;
-                if *budget < length {
-                    return Stopped::Paced(length);
-                }
-                if let Some(catch_up) = &mut self.catch_up
-                    && !catch_up.admits(now, length)
-                {
-                    return Stopped::CatchingUp;
+                if let Some(stopped) = held_back(now, &mut self.catch_up, *budget, length) {
+                    return stopped;
                 }
                 let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
                 if queued.next == 0 {
@@ -569,6 +546,20 @@ impl RtpSender {
 }
 
 impl QueuedFrame {
+    const fn new(frame: Arc<PacketizedFrame>, timestamp: u32, first_sequence: u64) -> Self {
+        Self {
+            frame,
+            own_timestamp: timestamp,
+            timestamp,
+            next: 0,
+            first_sequence,
+            sent_at: None,
+            with_mid: false,
+            catching_up: false,
+            event: None,
+        }
+    }
+
     /// The timestamp of a frame whose first packet leaves now. What a viewer catches up with bears the time at which it
     /// leaves, so that it is shown when it comes and what follows lies behind it; `last` is what went before.
     fn timestamp_at(&self, now: Instant, last: Option<u32>) -> u32 {
@@ -595,6 +586,16 @@ impl QueuedFrame {
             with_mid: self.with_mid,
         })
     }
+}
+
+/// Why a packet of that length must not leave now, if it must not. What is sent again has its share of a catch-up's pace: on
+/// top of it, it would only be lost as well.
+fn held_back(now: Instant, catch_up: &mut Option<Box<CatchUp>>, budget: usize, length: usize) -> Option<Stopped> {
+    if budget < length {
+        return Some(Stopped::Paced(length));
+    }
+    let admitted = catch_up.as_mut().is_none_or(|catch_up| catch_up.admits(now, length));
+    (!admitted).then_some(Stopped::CatchingUp)
 }
 
 /// A time in ticks of an RTP clock.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::batch::TransmitBatch;
 use super::super::history::{History, Sent};
 use super::super::retransmission::Retransmissions;
-use super::{QueuedFrame, RtpSender, SendEncoding, Stopped, color_space};
+use super::{QueuedFrame, RtpSender, SendEncoding, Stopped, color_space, held_back};
 use crate::ice::SelectedPair;
 use crate::rtp::{FIXED_HEADER_LENGTH, write_header};
 use crate::srtp::SrtpSession;
@@ -113,14 +113,8 @@ impl RtpSender {
                 body[prefix..prefix + payload.len()].copy_from_slice(payload);
                 let body = &body[..prefix + payload.len()];
                 let length = header_length + body.len() + overhead;
-                if *budget < length {
-                    return Stopped::Paced(length);
-                }
-                // What is sent again has its share of the pace, and goes first: on top of it, it would only be lost as well.
-                if let Some(catch_up) = &mut self.catch_up
-                    && !catch_up.admits(now, length)
-                {
-                    return Stopped::CatchingUp;
+                if let Some(stopped) = held_back(now, &mut self.catch_up, *budget, length) {
+                    return stopped;
                 }
                 let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
                 let number = SequenceNumber(sequence as u16);
