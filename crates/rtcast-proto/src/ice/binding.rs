@@ -31,11 +31,21 @@ pub(crate) struct BindingOutcome {
 }
 
 struct Question {
-    url: String,
+    /// The servers that are asked by it: a TURN server and a STUN server may be one.
+    urls: Vec<String>,
     pair: SelectedPair,
     transaction: [u8; 12],
     sent: u32,
     next: Instant,
+}
+
+impl Question {
+    /// What came of it, for each of its servers; an address is the same for all.
+    fn outcomes(&self, result: &Result<SocketAddr, (u16, String)>) -> impl Iterator<Item = BindingOutcome> {
+        let told = if result.is_ok() { 1 } else { self.urls.len() };
+        let base = self.pair.local;
+        self.urls.iter().take(told).map(move |url| BindingOutcome { url: url.clone(), base, result: result.clone() })
+    }
 }
 
 /// The questions that wait for an answer.
@@ -46,17 +56,24 @@ pub(crate) struct Bindings {
 }
 
 impl Bindings {
-    /// Asks a server about one of our sockets. `random` tells this question from others; its first byte is `owner`'s.
+    /// Asks a server about one of our sockets. `random` tells this question from others; its first byte is `owner`'s. What
+    /// is asked already is not asked twice, and its answer goes for this server as well.
     pub(crate) fn ask(&mut self, now: Instant, url: &str, server: SocketAddr, base: SocketAddr, random: [u8; 9]) {
         let pair = SelectedPair { local: base, remote: server };
-        if self.questions.len() >= MAX_QUESTIONS || self.questions.iter().any(|question| question.pair == pair) {
+        if let Some(open) = self.questions.iter_mut().find(|question| question.pair == pair) {
+            if open.urls.len() < MAX_QUESTIONS && !open.urls.iter().any(|known| known == url) {
+                open.urls.push(url.to_owned());
+            }
+            return;
+        }
+        if self.questions.len() >= MAX_QUESTIONS {
             return;
         }
         let mut transaction = [0; 12];
         transaction[..3].copy_from_slice(&TRANSACTION_PREFIX);
         transaction[3..].copy_from_slice(&random);
         let next = now + PACING * u32::try_from(self.questions.len()).unwrap_or(0);
-        self.questions.push(Question { url: url.to_owned(), pair, transaction, sent: 0, next });
+        self.questions.push(Question { urls: vec![url.to_owned()], pair, transaction, sent: 0, next });
     }
 
     /// Whether a question is open.
@@ -85,7 +102,7 @@ impl Bindings {
         // What cannot be read is no answer; the question is asked again.
         let Some(result) = binding_response(bytes) else { return true };
         let question = self.questions.swap_remove(at);
-        self.outcomes.push_back(BindingOutcome { url: question.url, base: question.pair.local, result });
+        self.outcomes.extend(question.outcomes(&result));
         true
     }
 
@@ -111,7 +128,7 @@ impl Bindings {
             if !open {
                 // W3C webrtc §5.6.5: 701 if no server could be reached.
                 let result = Err((701, "the STUN server did not answer".to_owned()));
-                outcomes.push_back(BindingOutcome { url: question.url.clone(), base: question.pair.local, result });
+                outcomes.extend(question.outcomes(&result));
             }
             open
         });
@@ -260,5 +277,24 @@ mod tests {
         assert_eq!(sent, ATTEMPTS);
         assert_eq!(now - begin, Duration::from_millis(7_750));
         assert_eq!(bindings.poll_outcome().unwrap().result.unwrap_err().0, 701);
+    }
+
+    #[test]
+    fn each_of_two_names_of_one_silent_server_has_its_error() {
+        for urls in [["stun:s", "turn:s"], ["turn:s", "stun:s"]] {
+            let mut now = start();
+            let mut bindings = Bindings::default();
+            for url in urls.iter().chain(&urls) {
+                bindings.ask(now, url, address(SERVER), address("10.0.0.1:5"), [7; 9]);
+            }
+            let mut sent = 0;
+            while let Some(at) = bindings.poll_timeout() {
+                now = at;
+                bindings.handle_timeout(now, |_, _| sent += 1);
+            }
+            assert_eq!(sent, ATTEMPTS);
+            let told: Vec<String> = std::iter::from_fn(|| bindings.poll_outcome()).map(|outcome| outcome.url).collect();
+            assert_eq!(told, urls);
+        }
     }
 }
