@@ -25,8 +25,8 @@ use rtcast_proto::sctp::{
 use rtcast_proto::sdp::{SdpLines, Session};
 use rtcast_proto::srtp::{SrtpProfile, SrtpSession};
 use rtcast_proto::{
-    Codec, EncodedFrame, IceCandidate, Jsep, JsepConfig, LocalTransport, MediaKind, MediaTime, SdpType,
-    SessionDescription, Ssrc,
+    Codec, Frame, IceCandidate, Jsep, JsepConfig, LocalTransport, MediaKind, MediaTime, SdpType, SessionDescription,
+    Ssrc,
 };
 
 pub use dtls::{certificate, dtls_packets};
@@ -513,13 +513,8 @@ pub fn sctp_packet(data: &[u8]) {
 }
 
 fn there_and_back(codec: Codec, max_payload: usize, data: &[u8]) -> Option<Bytes> {
-    let frame = EncodedFrame {
-        codec,
-        data: Bytes::copy_from_slice(data),
-        timestamp: MediaTime::ZERO,
-        keyframe: payload::is_keyframe(codec, data),
-        color_space: None,
-    };
+    let frame = Frame::new(codec, Bytes::copy_from_slice(data), MediaTime::ZERO)
+        .with_keyframe(payload::is_keyframe(codec, data));
     // Sound is not cut.
     let max_payload =
         if codec == Codec::Opus || codec == Codec::Pcmu || codec == Codec::Pcma { 1 << 16 } else { max_payload };

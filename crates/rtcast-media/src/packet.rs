@@ -1,7 +1,7 @@
 //! What a container yields: streams and their packets.
 
 use bytes::Bytes;
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use crate::error::MediaError;
 use crate::properties::PictureProperties;
@@ -51,7 +51,7 @@ pub struct StreamInfo {
     pub picture: PictureProperties,
 }
 
-/// One packet of a stream, in decoding order, its bytes in the form that [`rtcast_peer::EncodedFrame`] states.
+/// One packet of a stream, in decoding order, its bytes in the form that [`rtcast_track::Frame`] states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// Index into [`Demuxer::streams`].

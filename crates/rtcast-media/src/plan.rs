@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rtcast_peer::{Bitrate, Codec, MediaKind, RtpCodec};
+use rtcast_track::{Bitrate, Codec, MediaKind, RtpCodec};
 use serde::{Serialize, Serializer};
 
 use crate::codec::opus_head::OpusHead;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rtcast_peer::MediaTime;
 use rtcast_proto::ColorSpace;
+use rtcast_track::MediaTime;
 
 /// The most pixels of a picture that is decoded: 8192 x 4352. What claims to be larger is taken for damaged.
 pub const MAXIMUM_PIXELS: u64 = 8_192 * 4_352;

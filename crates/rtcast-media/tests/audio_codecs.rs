@@ -8,7 +8,7 @@ use rtcast_media::codec::{audio_decoder, audio_encoder, opus_encoder};
 use rtcast_media::container::{self, Source};
 use rtcast_media::raw::AudioFrame;
 use rtcast_media::{MediaError, Packet, SourceCodec, StreamInfo};
-use rtcast_peer::{Bitrate, Codec, MediaTime};
+use rtcast_track::{Bitrate, Codec, MediaTime};
 use support::{amplitude, audio_stream, ffmpeg, folder, packet};
 
 #[test]

@@ -12,7 +12,7 @@ use rtcast_media::codec::{audio_decoder, video_decoder};
 use rtcast_media::container::{self, Source};
 use rtcast_media::pattern::{GREEN, PatternOptions, TestPattern};
 use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
-use rtcast_peer::{Broadcast, Codec, EncodedFrame, FrameSubscription, MediaStreamTrack, MediaTime};
+use rtcast_track::{Broadcast, Codec, Frame, FrameReader, MediaStreamTrack, MediaTime};
 use support::{amplitude, audio_stream, ffmpeg, folder, packet, video_stream};
 use tokio::task::JoinSet;
 
@@ -290,15 +290,15 @@ async fn a_group_that_is_too_long_to_be_kept_is_followed() {
     assert!(copied.len() > 400, "{} pictures", copied.len());
     let last = copied[copied.len() - 1].1.timestamp;
     // Whoever has the codec of the copy is encoded for as well.
-    let stand_in = track.renditions().iter().rfind(|broadcast| broadcast.codec().codec == Codec::H264);
-    for broadcast in [stand_in.expect("another rendition").clone(), rendition(&track, Codec::Vp8)] {
+    let stand_in = track.renditions().into_iter().rfind(|broadcast| broadcast.codec().codec == Codec::H264);
+    for broadcast in [stand_in.expect("another rendition"), rendition(&track, Codec::Vp8)] {
         let frame = soon(&mut broadcast.subscribe_frames()).await;
         let later = frame.timestamp.since(last).as_secs_f64();
         assert!(frame.keyframe && (-0.3..1.5).contains(&later), "{later} s after what was seen last");
     }
 }
 
-async fn soon(frames: &mut FrameSubscription) -> EncodedFrame {
+async fn soon(frames: &mut FrameReader) -> Frame {
     tokio::time::timeout(Duration::from_secs(10), frames.recv()).await.expect("soon").expect("a frame")
 }
 
@@ -317,7 +317,8 @@ async fn the_policy_decides_what_is_sent() {
     ] {
         let player = MediaPlayer::builder().codec(policy).open(&file).await.expect("a player");
         let track = player.video().expect("pictures");
-        let codecs: Vec<_> = track.codecs().map(|codec| (codec.codec, codec.parameter("packetization-mode"))).collect();
+        let offered = track.codecs();
+        let codecs: Vec<_> = offered.iter().map(|codec| (codec.codec, codec.parameter("packetization-mode"))).collect();
         assert_eq!(codecs, expected, "{policy}");
     }
 }
@@ -419,7 +420,7 @@ async fn bad_sources_say_what_is_wrong() {
 }
 
 /// A frame and how long after the start of listening it came.
-type Arrived = (Duration, EncodedFrame);
+type Arrived = (Duration, Frame);
 
 async fn collect(broadcast: &Broadcast, time: Duration) -> Vec<Arrived> {
     let start = Instant::now();
@@ -435,7 +436,7 @@ async fn collect(broadcast: &Broadcast, time: Duration) -> Vec<Arrived> {
 async fn listen(player: &MediaPlayer, time: Duration) -> HashMap<Codec, Vec<Arrived>> {
     let mut listeners = JoinSet::new();
     for track in [player.video(), player.audio()].into_iter().flatten() {
-        for codec in track.codecs().map(|codec| codec.codec).collect::<HashSet<_>>() {
+        for codec in track.codecs().iter().map(|codec| codec.codec).collect::<HashSet<_>>() {
             let broadcast = rendition(&track, codec);
             listeners.spawn(async move { (broadcast.codec().codec, collect(&broadcast, time).await) });
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rtcast_media::container::{self, Source};
 use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
-use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaTime};
+use rtcast_track::{Broadcast, Codec, Frame, MediaTime};
 use support::{audio_stream, ffmpeg, folder, video_stream};
 
 const PICTURES: &str = "-f lavfi -i testsrc2=size=320x240:rate=25:duration=2";
@@ -34,7 +34,7 @@ fn packets(path: &Path) -> Vec<Packet> {
 }
 
 /// What comes until the player ends, or so much time has passed.
-async fn watch(player: &MediaPlayer, codec: Codec, time: Duration) -> Vec<EncodedFrame> {
+async fn watch(player: &MediaPlayer, codec: Codec, time: Duration) -> Vec<Frame> {
     let tracks = [player.video(), player.audio()];
     let mut broadcasts = tracks.iter().flatten().flat_map(|track| track.renditions());
     let broadcast: Broadcast =

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use rtcast_media::container::{self, Source};
 use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
-use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaTime};
+use rtcast_track::{Broadcast, Codec, Frame, MediaTime};
 use support::{audio_stream, ffmpeg, folder, video_stream};
 
 /// A frame and how long after the start of listening it came.
-type Arrived = (Duration, EncodedFrame);
+type Arrived = (Duration, Frame);
 
 async fn collect(broadcast: &Broadcast, time: Duration) -> Vec<Arrived> {
     let start = Instant::now();

@@ -7,8 +7,8 @@ use std::time::Instant;
 use rtcast_media::SourceCodec;
 use rtcast_media::codec::{VideoEncoderSettings, single_nal_unit_codec, video_decoder, video_encoder_of};
 use rtcast_media::raw::VideoFrame;
-use rtcast_peer::{Bitrate, Codec, MediaTime};
 use rtcast_proto::payload::Packetizer;
+use rtcast_track::{Bitrate, Codec, MediaTime};
 use support::{packet, pattern, psnr, video_stream};
 
 /// Pictures that no encoder can make small.

@@ -5,9 +5,9 @@ mod support;
 use rtcast_media::codec::{VideoEncoderSettings, video_decoder, video_encoder};
 use rtcast_media::raw::{Plane, VideoFrame};
 use rtcast_media::{MediaError, Packet, SourceCodec};
-use rtcast_peer::{Bitrate, Codec, MediaTime};
 use rtcast_proto::ColorSpace;
 use rtcast_proto::payload::h264::SequenceParameterSet;
+use rtcast_track::{Bitrate, Codec, MediaTime};
 use support::{ffmpeg, folder, packet, pattern, psnr, run, video_stream};
 
 const SETTINGS: VideoEncoderSettings = VideoEncoderSettings { bitrate: Bitrate::from_kbps(1_000), frame_rate: 30.0 };

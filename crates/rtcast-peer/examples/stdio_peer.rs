@@ -12,9 +12,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rtcast_peer::{
-    Broadcast, Codec, Configuration, EncodedFrame, IceCandidate, IceServer, IceTransportPolicy, MediaKind,
-    MediaStreamTrack, MediaTime, OfferOptions, PeerConnection, PeerConnectionEvent, RtpCodec, SessionDescription,
-    ToJson,
+    Broadcast, Codec, Configuration, Frame, IceCandidate, IceServer, IceTransportPolicy, MediaKind, MediaStreamTrack,
+    MediaTime, OfferOptions, PeerConnection, PeerConnectionEvent, RtpCodec, SessionDescription, ToJson,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -129,10 +128,7 @@ async fn play(broadcast: Broadcast) {
         data[..3].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0]);
         data[3..10].copy_from_slice(&[0x9d, 0x01, 0x2a, 0, 5, 0xd0, 2]);
         let timestamp = MediaTime::from_ticks(i64::from(number) * 3_000, 90_000);
-        broadcast.send(
-            &EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe, color_space: None },
-            Instant::now(),
-        );
+        broadcast.send(&Frame::new(Codec::Vp8, data, timestamp).with_keyframe(keyframe), Instant::now());
     }
 }
 

@@ -3,7 +3,6 @@
 //! [`PeerConnection`] is the W3C's `RTCPeerConnection`; [`Endpoint`] is the UDP port and the threads that any number of
 //! them share; [`Broadcast`] is one encoded stream for all of them.
 
-mod broadcast;
 mod data_channel;
 mod endpoint;
 mod error;
@@ -11,9 +10,7 @@ mod net;
 mod network;
 mod peer_connection;
 mod random;
-mod track;
 
-pub use broadcast::{Broadcast, FrameSubscription};
 pub use data_channel::{DataChannel, SctpTransport};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointStats, Survey};
 pub use error::Error;
@@ -21,8 +18,8 @@ pub use net::{SocketCapabilities, SocketOptions};
 pub use network::{AddressFilter, IceSettings, TcpCandidates};
 pub use peer_connection::{
     Configuration, DtlsTransport, DtmfSender, EventStream, IceTransport, PeerConnection, PeerConnectionEvent,
-    RemoteTrack, RtpCapabilities, RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, ToneChangeEvent,
-    ToneReceivedEvent, TrackEvent, TrackOrKind, TrackStateChange, TrackStateStream,
+    RtpCapabilities, RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, ToneChangeEvent, ToneReceivedEvent,
+    TrackEvent, TrackOrKind,
 };
 pub use rtcast_proto::connection::{
     ConnectionStats, ContributingSource, DtlsTransportState, DtmfError, IceCandidateError, IceGatheringState,
@@ -40,7 +37,11 @@ pub use rtcast_proto::ice::{
 };
 pub use rtcast_proto::stats::{self, RtcStats, StatsDictionary, StatsReport};
 pub use rtcast_proto::{
-    Bitrate, Codec, DescriptionError, DescriptionLimits, Direction, EncodedFrame, IceCandidate, JsepConfig, MediaKind,
+    Bitrate, Codec, DescriptionError, DescriptionLimits, Direction, Frame, IceCandidate, JsepConfig, MediaKind,
     MediaTime, Mid, PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,
 };
-pub use track::MediaStreamTrack;
+pub use rtcast_track::{
+    Broadcast, BroadcastId, FrameReader, FrameSink, FrameSource, KeyframeGate, Layer, MediaStreamTrack, NtpTime,
+    PacketizedFrame, ReceivedFrame, Rendition, Rotation, Subscription, TrackSource, TrackStateChange, TrackStateStream,
+    Upstream,
+};

@@ -15,7 +15,7 @@ use rtcast_proto::sctp::{
     StreamId,
 };
 use rtcast_proto::srtp::{SrtpProfile, SrtpSession};
-use rtcast_proto::{Codec, EncodedFrame, MediaTime, PayloadType, SdpType, SequenceNumber, SessionDescription, Ssrc};
+use rtcast_proto::{Codec, Frame, MediaTime, PayloadType, SdpType, SequenceNumber, SessionDescription, Ssrc};
 
 const PICTURE: usize = 10_000;
 const MAX_PAYLOAD: usize = 1_180;
@@ -28,7 +28,7 @@ fn instant() -> Instant {
 }
 
 /// An H.264 picture: parameter sets where decoding can start, then one slice.
-fn picture(codec: Codec, keyframe: bool) -> EncodedFrame {
+fn picture(codec: Codec, keyframe: bool) -> Frame {
     let mut data = Vec::with_capacity(PICTURE + 64);
     match codec {
         Codec::H264 => {
@@ -40,7 +40,7 @@ fn picture(codec: Codec, keyframe: bool) -> EncodedFrame {
         _ => data.extend([if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 0x01, 0x2a, 0, 5, 0xd0, 2]),
     }
     data.resize(PICTURE, 0x5a);
-    EncodedFrame { codec, data: data.into(), timestamp: MediaTime::ZERO, keyframe, color_space: None }
+    Frame::new(codec, data, MediaTime::ZERO).with_keyframe(keyframe)
 }
 
 fn packetize(criterion: &mut Criterion) {

@@ -26,9 +26,9 @@ pub mod types;
 
 pub use codec::{Codec, RtpCodec};
 pub use color::{ColorPrimaries, ColorRange, ColorSpace, MatrixCoefficients, TransferCharacteristics};
-pub use frame::{EncodedFrame, PacketizedFrame};
+pub use frame::{Frame, KeyframeGate, Layer, PacketizedFrame, ReceivedFrame, Rotation};
 pub use jsep::{Jsep, JsepConfig, LocalTransport, SignalingState};
 pub use sdp::{
     Candidate, DescriptionError, DescriptionLimits, Direction, IceCandidate, SdpType, SessionDescription, ToJson,
 };
-pub use types::{Bitrate, MediaKind, MediaTime, Mid, PayloadType, Rid, SequenceNumber, Ssrc};
+pub use types::{Bitrate, MediaKind, MediaTime, Mid, NtpTime, PayloadType, Rid, SequenceNumber, Ssrc};

@@ -160,6 +160,32 @@ impl fmt::Display for Bitrate {
     }
 }
 
+/// A time of the wall clock as NTP counts it: seconds since 1900 as 32.32 fixed-point (RFC 3550 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// From the beginning of 1900 to that of 1970.
+    const TO_UNIX: u64 = 2_208_988_800;
+
+    /// This time moved by `offset`, either way; it wraps as NTP's clock does.
+    pub const fn offset(self, offset: MediaTime) -> Self {
+        Self(self.0.wrapping_add((((offset.0 as i128) << 32) / 1_000_000_000) as u64))
+    }
+
+    /// The time from `earlier` to `self`, negative if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> MediaTime {
+        let difference = self.0.wrapping_sub(earlier.0).cast_signed();
+        MediaTime(((difference as i128 * 1_000_000_000) >> 32) as i64)
+    }
+
+    /// The same since the beginning of 1970; zero before that.
+    pub const fn to_unix(self) -> Duration {
+        let Some(seconds) = (self.0 >> 32).checked_sub(Self::TO_UNIX) else { return Duration::ZERO };
+        Duration::new(seconds, (((self.0 & 0xffff_ffff) * 1_000_000_000) >> 32) as u32)
+    }
+}
+
 /// A time on a track's own clock, in nanoseconds from its start; it may be negative before the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MediaTime(i64);
@@ -234,6 +260,18 @@ mod tests {
         assert_eq!(SequenceNumber(1).extend(65_535), 65_537);
         assert_eq!(SequenceNumber(65_535).extend(65_537), 65_535);
         assert_eq!(SequenceNumber(7).extend(0x1_0000), 0x1_0007);
+    }
+
+    #[test]
+    fn wall_clock_times_move_both_ways() {
+        // 1970-01-01 00:00:01.5
+        let time = NtpTime((NtpTime::TO_UNIX + 1) << 32 | 1 << 31);
+        assert_eq!(time.to_unix(), Duration::from_millis(1_500));
+        let earlier = time.offset(MediaTime::from_micros(-750_000));
+        assert_eq!(earlier.to_unix(), Duration::from_millis(750));
+        assert_eq!(time.since(earlier), MediaTime::from_micros(750_000));
+        assert_eq!(earlier.since(time), MediaTime::from_micros(-750_000));
+        assert_eq!(NtpTime(5).to_unix(), Duration::ZERO);
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> E
     let senders = connection.senders();
     let tracks = senders.iter().filter_map(|sender| sender.track());
     let mut codecs: Vec<String> =
-        tracks.flat_map(|track| track.codecs().map(|codec| codec.mime_type()).collect::<Vec<_>>()).collect();
+        tracks.flat_map(|track| track.codecs().iter().map(|codec| codec.mime_type()).collect::<Vec<_>>()).collect();
     codecs.dedup();
     let ours = codecs.join(", ");
     if !media.iter().any(|media| media.direction.receives() && !media.is_rejected() && media.media_kind().is_some()) {

@@ -11,7 +11,7 @@ use rtcast_proto::data_channel::{DataChannelEvent, DataChannelId, DataChannelMes
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::payload::Packetizer;
-use rtcast_proto::{EncodedFrame, JsepConfig, MediaKind, RtpCodec};
+use rtcast_proto::{Frame, JsepConfig, MediaKind, ReceivedFrame, RtpCodec};
 
 use crate::network::{Link, Network};
 
@@ -37,7 +37,7 @@ pub struct Peer {
     /// What it told, frames apart.
     pub events: Vec<ConnectionEvent>,
     /// The frames that it received.
-    pub frames: Vec<EncodedFrame>,
+    pub frames: Vec<Frame>,
     /// The messages that it received on data channels, which count as read.
     pub messages: Vec<(DataChannelId, DataChannelMessage)>,
     /// The transceiver that received each of them.
@@ -294,7 +294,7 @@ impl Pair {
     ///
     /// # Panics
     /// If the frame is none of the packetizer's codec.
-    pub fn send(&mut self, side: Side, transceiver: TransceiverId, packetizer: &mut Packetizer, frame: &EncodedFrame) {
+    pub fn send(&mut self, side: Side, transceiver: TransceiverId, packetizer: &mut Packetizer, frame: &Frame) {
         let packets = Arc::new(packetizer.packetize(frame, self.now).expect("a frame"));
         self.peer(side).connection.send_frame(transceiver, &packets, packets.timestamp);
         self.step();
@@ -378,7 +378,7 @@ impl Peer {
     fn settle(&mut self, now: Instant, batch: &mut TransmitBatch) {
         while let Some(event) = self.connection.poll_event() {
             match event {
-                ConnectionEvent::Frame { frame, transceiver } => {
+                ConnectionEvent::Frame { frame: ReceivedFrame { frame, .. }, transceiver } => {
                     self.frames.push(frame);
                     self.frame_receivers.push(transceiver);
                 }

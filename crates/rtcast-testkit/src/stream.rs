@@ -6,7 +6,7 @@ use std::time::Duration;
 use rtcast_proto::connection::ConnectionEvent;
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::payload::Packetizer;
-use rtcast_proto::{Codec, EncodedFrame, JsepConfig, PacketizedFrame, RtpCodec};
+use rtcast_proto::{Codec, Frame, JsepConfig, PacketizedFrame, RtpCodec};
 
 use crate::frames::vp8_frame;
 use crate::network::Link;
@@ -131,16 +131,16 @@ impl Stream {
         self.pair.settle();
     }
 
-    fn frame(&self, keyframe: bool) -> EncodedFrame {
+    fn frame(&self, keyframe: bool) -> Frame {
         let length = if keyframe { self.shape.keyframe } else { self.shape.frame };
         let frame = vp8_frame(self.number, length.max(18), keyframe);
         let mut data = frame.data.to_vec();
         data[10..18].copy_from_slice(&self.number.to_be_bytes());
         let micros = self.shape.interval.as_micros() as i64 * self.number as i64;
-        EncodedFrame { data: data.into(), timestamp: rtcast_proto::MediaTime::from_micros(micros), ..frame }
+        frame.with_data(data).with_timestamp(rtcast_proto::MediaTime::from_micros(micros))
     }
 }
 
-fn number_of(frame: &EncodedFrame) -> u64 {
+fn number_of(frame: &Frame) -> u64 {
     frame.data.get(10..18).and_then(|bytes| bytes.try_into().ok()).map_or(u64::MAX, u64::from_be_bytes)
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use rtcast_proto::{Codec, EncodedFrame, MediaTime, RtpCodec};
+use rtcast_proto::{Codec, Frame, MediaTime, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 
 /// A VP9 keyframe as far as its header goes (VP9 bitstream specification §6.2).
-fn vp9_keyframe(number: u64) -> EncodedFrame {
+fn vp9_keyframe(number: u64) -> Frame {
     let mut data = vec![0x82, 0x49, 0x83, 0x42];
     data.extend([number as u8; 2_000]);
     let timestamp = MediaTime::from_ticks(number as i64 * 3_000, 90_000);
-    EncodedFrame { codec: Codec::Vp9, data: data.into(), timestamp, keyframe: true, color_space: None }
+    Frame::new(Codec::Vp9, data, timestamp).with_keyframe(true)
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rtcast_proto::color::{COLOR_SPACE_EXTENSION, ColorRange, ColorSpace, HdrMetadata};
-use rtcast_proto::{Codec, EncodedFrame, JsepConfig, RtpCodec};
+use rtcast_proto::{Codec, Frame, JsepConfig, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 
 /// Sends frames, each with its colour space, over a path that loses packets. Returns what was received.
-fn received(config: &JsepConfig, color_spaces: &[Option<ColorSpace>]) -> Vec<EncodedFrame> {
+fn received(config: &JsepConfig, color_spaces: &[Option<ColorSpace>]) -> Vec<Frame> {
     let codec = RtpCodec::new(Codec::Vp8);
     let mut pair = Pair::with_config(&Link::default(), 3, config);
     let track = pair.add_track(Side::Left, &codec, "video");
@@ -21,7 +21,7 @@ fn received(config: &JsepConfig, color_spaces: &[Option<ColorSpace>]) -> Vec<Enc
         }
         let keyframe = number % 5 == 0;
         let frame = vp8_frame(number, if keyframe { 20_000 } else { 3_000 }, keyframe);
-        pair.send(Side::Left, track, &mut packetizer, &EncodedFrame { color_space: *color_space, ..frame });
+        pair.send(Side::Left, track, &mut packetizer, &frame.with_color_space(*color_space));
         pair.run_for(Duration::from_millis(33));
     }
     pair.set_link(&Link::default());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rtcast_proto::connection::{ConnectionEvent, DtmfError};
 use rtcast_proto::jsep::{JsepConfig, TransceiverId};
 use rtcast_proto::payload::Packetizer;
-use rtcast_proto::{Codec, Direction, EncodedFrame, MediaTime, RtpCodec};
+use rtcast_proto::{Codec, Direction, Frame, MediaTime, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -36,13 +36,12 @@ impl Call {
         let end = self.pair.now + time;
         while self.pair.now < end {
             let rate = self.codec.codec.clock_rate();
-            let frame = EncodedFrame {
-                codec: self.codec.codec,
-                data: self.number.to_be_bytes().to_vec().into(),
-                timestamp: MediaTime::from_ticks(self.number * i64::from(rate) / 50, rate),
-                keyframe: true,
-                color_space: None,
-            };
+            let frame = Frame::new(
+                self.codec.codec,
+                self.number.to_be_bytes().to_vec(),
+                MediaTime::from_ticks(self.number * i64::from(rate) / 50, rate),
+            )
+            .with_keyframe(true);
             self.number += 1;
             self.pair.send(Side::Left, self.sound, &mut self.packetizer, &frame);
             self.pair.run_for(MS(20));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtcast_proto::{Codec, EncodedFrame, RtpCodec};
+use rtcast_proto::{Codec, Frame, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 
 const FRAMES: u64 = 900;
@@ -109,7 +109,7 @@ fn after_a_silence_of_the_network_the_pictures_come_back_with_a_keyframe() {
         }
     }
     assert!(asked >= 1);
-    let number = |frame: &EncodedFrame| frame.timestamp.to_ticks(90_000) / 3_000;
+    let number = |frame: &Frame| frame.timestamp.to_ticks(90_000) / 3_000;
     for pair in pair.right.frames.windows(2) {
         let follows = number(&pair[1]) == number(&pair[0]) + 1;
         assert!(

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use rtcast_proto::connection::ConnectionEvent;
-use rtcast_proto::{Codec, DescriptionError, EncodedFrame, MediaTime, RtpCodec};
+use rtcast_proto::{Codec, DescriptionError, Frame, MediaTime, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 
 const FRAME: Duration = Duration::from_micros(33_333);
 
 /// A frame of a track whose time begins elsewhere.
-fn frame_at(number: u64, begins_at: MediaTime) -> EncodedFrame {
+fn frame_at(number: u64, begins_at: MediaTime) -> Frame {
     let frame = vp8_frame(number, 2_000, number.is_multiple_of(30));
-    EncodedFrame { timestamp: frame.timestamp.offset(begins_at), ..frame }
+    let timestamp = frame.timestamp.offset(begins_at);
+    frame.with_timestamp(timestamp)
 }
 
 #[test]

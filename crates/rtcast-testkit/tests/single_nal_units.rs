@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rtcast_proto::jsep::CodecCapability;
-use rtcast_proto::{Codec, EncodedFrame, JsepConfig, MediaTime, RtpCodec};
+use rtcast_proto::{Codec, Frame, JsepConfig, MediaTime, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side};
 
 /// A picture in slices that each fit a packet, with parameter sets before it if it is a keyframe.
-fn picture(number: u64) -> EncodedFrame {
+fn picture(number: u64) -> Frame {
     let keyframe = number.is_multiple_of(10);
     let mut data = Vec::new();
     let mut unit = |header: u8, first: u8, length: usize| {
@@ -22,13 +22,7 @@ fn picture(number: u64) -> EncodedFrame {
     // The first macroblock of the first slice is 0, which is the single bit 1.
     unit(slice, 0x88, 900);
     (0..8).for_each(|_| unit(slice, 0x22, 1_000));
-    EncodedFrame {
-        codec: Codec::H264,
-        data: data.into(),
-        timestamp: MediaTime::from_ticks(number as i64 * 3_000, 90_000),
-        keyframe,
-        color_space: None,
-    }
+    Frame::new(Codec::H264, data, MediaTime::from_ticks(number as i64 * 3_000, 90_000)).with_keyframe(keyframe)
 }
 
 #[test]

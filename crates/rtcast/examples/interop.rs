@@ -13,8 +13,8 @@ use rtcast::media::pattern::PatternOptions;
 use rtcast::prelude::*;
 use rtcast::signaling::Message;
 use rtcast::{
-    Broadcast, Codec, DataChannel, DataChannelInit, DataChannelMessage, IceGatheringState, MediaTime,
-    PeerConnectionState, RemoteTrack, RtpCodec, SdpType, TrackEvent,
+    Broadcast, Codec, DataChannel, DataChannelInit, DataChannelMessage, IceGatheringState, MediaStreamTrack, MediaTime,
+    PeerConnectionState, RtpCodec, SdpType, TrackEvent,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
@@ -140,14 +140,11 @@ async fn send(kind: MediaKind, broadcast: Broadcast, mut connected: watch::Recei
             MediaKind::Video => (Codec::Vp8, picture(number)),
         };
         let timestamp = MediaTime::from_micros((interval * number).as_micros() as i64);
-        broadcast.send(
-            &EncodedFrame { codec, data: data.into(), timestamp, keyframe: true, color_space: None },
-            Instant::now(),
-        );
+        broadcast.send(&Frame::new(codec, data, timestamp).with_keyframe(true), Instant::now());
     }
 }
 
-async fn receive(track: RemoteTrack, unchecked: bool, report: Arc<Mutex<Report>>) {
+async fn receive(track: MediaStreamTrack, unchecked: bool, report: Arc<Mutex<Report>>) {
     while let Some(frame) = track.recv().await {
         match unchecked {
             true => lock(&report).count(track.kind()),

@@ -109,7 +109,7 @@ impl Call {
                 self.websocket.send(&Message::Candidate(candidate)).await?;
             }
             PeerConnectionEvent::Track(event) => {
-                let mid = event.track.mid().map(ToString::to_string).unwrap_or_default();
+                let mid = event.transceiver.mid().map(|mid| mid.to_string()).unwrap_or_default();
                 let frames = Arc::clone(&self.frames);
                 // A track is told anew when the peer sends it again; its frames go to one of the readers.
                 tokio::spawn(async move {
@@ -179,7 +179,7 @@ impl Call {
 
     /// The test pattern once more, as a track of its own.
     fn another_track(&self) -> MediaStreamTrack {
-        MediaStreamTrack::new(MediaKind::Video, self.pattern.renditions().to_vec())
+        MediaStreamTrack::new(MediaKind::Video, self.pattern.renditions())
     }
 
     fn below(&mut self, limit: usize) -> usize {

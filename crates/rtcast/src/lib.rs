@@ -27,7 +27,7 @@ pub use rtcast_peer::*;
 /// What most programs name.
 pub mod prelude {
     pub use crate::{
-        Configuration, EncodedFrame, IceCandidate, MediaKind, MediaPlayer, MediaStreamTrack, PeerConnection,
+        Configuration, Frame, IceCandidate, MediaKind, MediaPlayer, MediaStreamTrack, PeerConnection,
         PeerConnectionEvent, SessionDescription, ToJson,
     };
 }

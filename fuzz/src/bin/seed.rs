@@ -11,7 +11,7 @@ use rtcast_proto::payload::{Packetizer, h264, is_keyframe};
 use rtcast_proto::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use rtcast_proto::rtp::{ExtensionWriter, write_header};
 use rtcast_proto::{
-    Bitrate, Codec, EncodedFrame, MediaTime, PayloadType, SdpType, SequenceNumber, SessionDescription, Ssrc,
+    Bitrate, Codec, Frame, MediaTime, PayloadType, SdpType, SequenceNumber, SessionDescription, Ssrc,
 };
 
 const CLIPS: [(&str, Codec, &str); 7] = [
@@ -257,7 +257,7 @@ fn write(corpus: &str, name: &str, data: &[u8]) -> io::Result<()> {
 /// The first packets of a frame, each behind its length.
 fn packets(codec: Codec, max_payload: usize, data: &[u8]) -> Vec<u8> {
     let keyframe = is_keyframe(codec, data);
-    let frame = EncodedFrame { codec, data: data.to_vec().into(), timestamp: MediaTime::ZERO, keyframe, color_space: None };
+    let frame = Frame::new(codec, data.to_vec(), MediaTime::ZERO).with_keyframe(keyframe);
     let packets = Packetizer::new(codec, max_payload).packetize(&frame, Instant::now()).expect("a good frame");
     let (first, last) = (packets.iter().take(3), packets.iter().skip(3).last());
     first.chain(last).flat_map(|payload| [&(payload.len() as u16).to_le_bytes(), payload].concat()).collect()
@@ -270,7 +270,7 @@ fn received(codec: Codec, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut data = vec![kind | 0x80];
     for frame in frames {
         let keyframe = is_keyframe(codec, frame);
-        let frame = EncodedFrame { codec, data: frame.clone().into(), timestamp: MediaTime::ZERO, keyframe, color_space: None };
+        let frame = Frame::new(codec, frame.clone(), MediaTime::ZERO).with_keyframe(keyframe);
         let packets = packetizer.packetize(&frame, Instant::now()).expect("a good frame");
         for (index, payload) in packets.iter().enumerate() {
             let marker = u8::from(index + 1 == packets.len());

@@ -1,6 +1,6 @@
 //! AAC-LC by symphonia: mono and stereo, without spectral band replication.
 
-use rtcast_peer::Codec;
+use rtcast_track::Codec;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder as _, AudioDecoderOptions};
 use symphonia::core::errors::Error;

@@ -1,6 +1,6 @@
 //! G.711: eight-bit samples on a logarithmic scale.
 
-use rtcast_peer::{Codec, EncodedFrame, MediaTime, RtpCodec};
+use rtcast_track::{Codec, Frame, MediaTime, RtpCodec};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 
@@ -88,7 +88,7 @@ impl AudioEncoder for G711Encoder {
         RtpCodec::new(self.law.codec())
     }
 
-    fn encode(&mut self, frame: &AudioFrame) -> Result<EncodedFrame, MediaError> {
+    fn encode(&mut self, frame: &AudioFrame) -> Result<Frame, MediaError> {
         let stereo = frame.samples().as_chunks::<2>().0;
         if frame.rate() != OUTPUT_RATE || frame.channels() != 2 || stereo.len() != PIECE {
             return Err(codec_error("G.711", format!("the encoder takes 20 ms of 48 kHz stereo, not {frame:?}")));
@@ -99,7 +99,7 @@ impl AudioEncoder for G711Encoder {
         let samples = self.resampler.process(&input, None).map_err(|reason| failed(&reason))?.take_data();
         let data: Vec<u8> = samples.iter().map(|sample| self.law.encode(sample.round() as i16)).collect();
         let timestamp = frame.timestamp().since(self.delay);
-        Ok(EncodedFrame { codec: self.law.codec(), data: data.into(), timestamp, keyframe: true, color_space: None })
+        Ok(Frame::new(self.law.codec(), data, timestamp).with_keyframe(true))
     }
 }
 

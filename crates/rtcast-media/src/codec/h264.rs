@@ -13,8 +13,8 @@ use openh264_sys2::{
     ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_TRACE_LEVEL, SBitrateInfo, SPATIAL_LAYER_0,
     SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
 };
-use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime, RtpCodec};
 use rtcast_proto::{ColorRange, ColorSpace};
+use rtcast_track::{Bitrate, Codec, Frame, MediaTime, RtpCodec};
 
 use super::{
     VideoDecoder, VideoEncoder, VideoEncoderSettings, codec_error, encoded_codec, sane_bitrate, single_nal_unit_codec,
@@ -80,7 +80,7 @@ impl VideoEncoder for H264Encoder {
         if self.small_slices { single_nal_unit_codec() } else { encoded_codec(Codec::H264) }
     }
 
-    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<EncodedFrame>, MediaError> {
+    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<Frame>, MediaError> {
         let frame = frame
             .cropped_to_even()
             .filter(|frame| frame.width() >= 16 && frame.height() >= 16)
@@ -104,13 +104,11 @@ impl VideoEncoder for H264Encoder {
         if data.is_empty() {
             return Ok(None);
         }
-        Ok(Some(EncodedFrame {
-            codec: Codec::H264,
-            data: data.into(),
-            timestamp: frame.timestamp(),
-            keyframe,
-            color_space: Some(frame.color_space()),
-        }))
+        Ok(Some(
+            Frame::new(Codec::H264, data, frame.timestamp())
+                .with_keyframe(keyframe)
+                .with_color_space(Some(frame.color_space())),
+        ))
     }
 
     fn set_bitrate(&mut self, bitrate: Bitrate) -> Result<(), MediaError> {

@@ -1,6 +1,6 @@
 //! Decoded pictures of any depth and sampling, made 8 bits and 4:2:0.
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 
 use crate::raw::{Plane, VideoFrame};
 

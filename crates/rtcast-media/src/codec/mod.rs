@@ -20,7 +20,7 @@ mod pcm;
 pub mod resample;
 mod yuv;
 
-use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaKind, RtpCodec};
+use rtcast_track::{Bitrate, Codec, Frame, MediaKind, RtpCodec};
 
 pub(crate) use self::fallback::LastingDecoder;
 #[cfg(feature = "opus")]
@@ -38,7 +38,7 @@ pub trait VideoEncoder: Send {
     /// Compresses the next picture, whose timestamp must lie after that of the one before. `force_keyframe` makes it
     /// one from which decoding can start. `None`: the encoder left this picture out. The size may change from picture
     /// to picture; a keyframe follows.
-    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<EncodedFrame>, MediaError>;
+    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<Frame>, MediaError>;
 
     /// Aims at another bitrate from the next picture on, without a keyframe.
     fn set_bitrate(&mut self, bitrate: Bitrate) -> Result<(), MediaError>;
@@ -61,7 +61,7 @@ pub trait AudioEncoder: Send {
     fn codec(&self) -> RtpCodec;
 
     /// Compresses the next piece, which must have exactly the rate, channels and length that this encoder asks for.
-    fn encode(&mut self, frame: &AudioFrame) -> Result<EncodedFrame, MediaError>;
+    fn encode(&mut self, frame: &AudioFrame) -> Result<Frame, MediaError>;
 }
 
 /// A decompressor of sound.

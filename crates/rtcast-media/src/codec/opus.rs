@@ -6,7 +6,7 @@ use std::os::raw::c_int;
 use std::ptr::NonNull;
 
 use opusic_sys as ffi;
-use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime, RtpCodec};
+use rtcast_track::{Bitrate, Codec, Frame, MediaTime, RtpCodec};
 
 use super::opus_head::{LARGEST_PACKET, OpusHead};
 use super::{AudioDecoder, AudioEncoder, codec_error, encoded_codec};
@@ -67,7 +67,7 @@ impl AudioEncoder for OpusEncoder {
         encoded_codec(Codec::Opus)
     }
 
-    fn encode(&mut self, frame: &AudioFrame) -> Result<EncodedFrame, MediaError> {
+    fn encode(&mut self, frame: &AudioFrame) -> Result<Frame, MediaError> {
         if frame.rate() != RATE || frame.samples().len() != FRAME_SAMPLES * CHANNELS {
             return Err(codec_error("Opus", format!("the encoder takes 20 ms of 48 kHz stereo, not {frame:?}")));
         }
@@ -81,7 +81,7 @@ impl AudioEncoder for OpusEncoder {
         data.truncate(length);
         // What a decoder hears first in this packet is what went in this much earlier.
         let timestamp = frame.timestamp().since(self.look_ahead);
-        Ok(EncodedFrame { codec: Codec::Opus, data: data.into(), timestamp, keyframe: true, color_space: None })
+        Ok(Frame::new(Codec::Opus, data, timestamp))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Indexing, Resampler};
 

@@ -1,7 +1,7 @@
 //! AAC behind ADTS headers: ISO/IEC 13818-7 §6.2.
 
 use bytes::Bytes;
-use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_track::{MediaKind, MediaTime};
 
 use super::aac;
 use super::input::Input;

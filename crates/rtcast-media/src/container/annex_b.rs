@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use rtcast_peer::{Codec, MediaKind, MediaTime};
 use rtcast_proto::payload::h264::{NalUnitType, SequenceParameterSet, SliceHeader};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::h264::{self, ParameterSets};
 use super::input::{Input, LONGEST_PACKET};

@@ -1,8 +1,8 @@
 //! IVF: a header of 32 bytes, then frames behind headers of 12 bytes each.
 
 use bytes::Bytes;
-use rtcast_peer::{Codec, MediaKind, MediaTime};
 use rtcast_proto::payload;
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::av1;
 use super::fields::Fields;

@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use rtcast_peer::{Codec, MediaKind, MediaTime};
 use rtcast_proto::payload::av1::SequenceHeader;
 use rtcast_proto::payload::h264::{SequenceParameterSet, nal_units};
 use rtcast_proto::payload::{vp8, vp9};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::{av1, h264, vpx};
 use crate::error::MediaError;

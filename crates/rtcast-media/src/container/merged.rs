@@ -1,6 +1,6 @@
 //! Two readers of one source as one: some streams as the container has them, the others decoded.
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 
 use crate::error::MediaError;
 use crate::packet::{Demuxer, Packet, StreamInfo};

@@ -30,7 +30,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rtcast_peer::{Codec, MediaKind};
+use rtcast_track::{Codec, MediaKind};
 
 use self::adts::Adts;
 use self::annex_b::AnnexB;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::fields::Fields;
 use super::input::Input;

@@ -1,6 +1,6 @@
 //! What an Opus packet's first bytes tell: RFC 6716 §3.1 and §3.2.
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 
 /// How long a packet sounds; zero if it is not valid.
 pub(crate) fn duration(packet: &[u8]) -> MediaTime {

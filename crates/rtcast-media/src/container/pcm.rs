@@ -1,6 +1,6 @@
 //! Uncompressed and G.711 sound, converted to interleaved signed 16-bit little endian.
 
-use rtcast_peer::Codec;
+use rtcast_track::Codec;
 
 use crate::codec::g711::Law;
 use crate::packet::SourceCodec;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 use tempfile::TempPath;
 
 use super::ffmpeg::{self, Ffmpeg, Request};

@@ -1,7 +1,7 @@
 //! WAVE, also in its 64-bit forms RF64 and BW64 (EBU Tech 3306) and without an end, as programs write it to a pipe.
 
 use bytes::Bytes;
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::fields::Fields;
 use super::input::Input;

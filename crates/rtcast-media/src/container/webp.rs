@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use bytes::Bytes;
 use image_webp::WebPDecoder;
-use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_track::{MediaKind, MediaTime};
 
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;

@@ -1,7 +1,7 @@
 //! YUV4MPEG2: uncompressed pictures behind lines of text. Only planar 4:2:0 of 8 bits is taken.
 
 use bytes::Bytes;
-use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_track::{MediaKind, MediaTime};
 
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;

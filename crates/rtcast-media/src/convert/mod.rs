@@ -122,7 +122,7 @@ fn encoded_color_space(properties: &PictureProperties, rows: u32) -> ColorSpace 
 
 #[cfg(test)]
 mod tests {
-    use rtcast_peer::MediaTime;
+    use rtcast_track::MediaTime;
 
     use super::*;
     use crate::properties::{FieldOrder, LightLevels, Orientation, ratio};

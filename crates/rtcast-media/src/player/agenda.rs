@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rtcast_peer::{EncodedFrame, MediaTime};
+use rtcast_track::{Frame, MediaTime};
 
 use crate::packet::Packet;
 
@@ -13,7 +13,7 @@ const BYTES: usize = 64 << 20;
 /// One thing to do.
 pub(super) enum Task {
     /// Send a frame by the broadcast of this index.
-    Send(usize, EncodedFrame),
+    Send(usize, Frame),
     /// Decode pictures, if anybody wants them.
     DecodeVideo(Packet),
     /// Decode sound, if anybody wants it.

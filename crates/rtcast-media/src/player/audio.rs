@@ -1,6 +1,6 @@
 //! Sound that is re-encoded: decoded once, brought to 48 kHz stereo, and encoded in pieces of 20 ms, once per codec.
 
-use rtcast_peer::{Bitrate, Codec, EncodedFrame, MediaTime};
+use rtcast_track::{Bitrate, Codec, Frame, MediaTime};
 
 use crate::codec::resample::AudioConverter;
 use crate::codec::{AudioDecoder, AudioEncoder, audio_decoder, audio_encoder};
@@ -12,7 +12,7 @@ use crate::raw::AudioFrame;
 const ROUNDED: MediaTime = MediaTime::from_micros(2_000);
 
 /// Frames, each for a broadcast.
-pub(super) type Encoded = Result<Vec<(usize, EncodedFrame)>, MediaError>;
+pub(super) type Encoded = Result<Vec<(usize, Frame)>, MediaError>;
 
 pub(super) struct AudioTranscoder {
     stream: StreamInfo,

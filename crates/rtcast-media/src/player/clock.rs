@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 
 /// Media time against the time of the process; shared by the threads of a player.
 pub(super) struct Clock {

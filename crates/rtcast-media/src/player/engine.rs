@@ -6,8 +6,8 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Instant;
 
-use rtcast_peer::{Broadcast, Codec, EncodedFrame, MediaKind, MediaTime};
 use rtcast_proto::ColorSpace;
+use rtcast_track::{Broadcast, Codec, Frame, MediaKind, MediaTime};
 
 use super::agenda::{Agenda, Task};
 use super::audio::{AudioTranscoder, Encoded};
@@ -535,7 +535,7 @@ impl Copy {
     ///
     /// What a pass begins with though it is not to be shown (the pictures from the keyframe to an edit list's start)
     /// is decoded by the receiver all the same: it is squeezed to just before the pass, so that nobody waits for it.
-    fn frame(&mut self, packet: &Packet, pass_start: MediaTime) -> EncodedFrame {
+    fn frame(&mut self, packet: &Packet, pass_start: MediaTime) -> Frame {
         let timestamp = match self.last {
             _ if packet.discard => {
                 let earliest = pass_start.since(SQUEEZED);
@@ -545,13 +545,9 @@ impl Copy {
             _ => packet.pts,
         };
         self.last = Some(timestamp);
-        EncodedFrame {
-            codec: self.codec,
-            data: packet.data.clone(),
-            timestamp,
-            keyframe: packet.keyframe,
-            color_space: self.color_space,
-        }
+        Frame::new(self.codec, packet.data.clone(), timestamp)
+            .with_keyframe(packet.keyframe)
+            .with_color_space(self.color_space)
     }
 }
 

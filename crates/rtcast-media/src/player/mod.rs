@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 
-use rtcast_peer::{Bitrate, MediaKind, MediaStreamTrack, MediaTime};
+use rtcast_track::{Bitrate, MediaKind, MediaStreamTrack, MediaTime};
 use tokio::sync::watch;
 
 use self::clock::Clock;

@@ -1,6 +1,6 @@
 //! Opening a source so that everything in it that must be decoded can be.
 
-use rtcast_peer::{Bitrate, Codec, MediaKind};
+use rtcast_track::{Bitrate, Codec, MediaKind};
 
 use crate::codec::opus_head::LARGEST_PACKET;
 use crate::codec::{audio_decoder, video_decoder};

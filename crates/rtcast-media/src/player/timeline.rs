@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 
 use crate::packet::Packet;
 

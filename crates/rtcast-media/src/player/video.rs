@@ -12,8 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendErr
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rtcast_peer::{Bitrate, Broadcast, MediaTime};
-use tokio::sync::watch;
+use rtcast_track::{Bitrate, Broadcast, KeyframeGate, MediaKind, MediaTime, Upstream};
 
 use super::clock::Clock;
 use crate::codec::{LastingDecoder, VideoDecoder, VideoEncoder, VideoEncoderSettings, video_encoder_of};
@@ -57,8 +56,8 @@ pub(super) struct VideoTranscoder {
     /// The group has begun, and nothing of it is to be shown so far: the way to an edit list's start.
     pre_roll: bool,
     active: bool,
-    /// Packets are left out until the next keyframe.
-    skipping: bool,
+    /// Closed while packets are left out until the next keyframe.
+    gate: KeyframeGate,
     /// The group is too long to be kept: it is decoded as it comes.
     following: bool,
 }
@@ -118,7 +117,7 @@ impl VideoTranscoder {
             group_bytes: 0,
             pre_roll: false,
             active: false,
-            skipping: true,
+            gate: KeyframeGate::closed(MediaKind::Video),
             following: false,
         })
     }
@@ -161,13 +160,11 @@ impl VideoTranscoder {
         let was_active = self.active && !begins_with_pre_roll;
         self.active = was_active;
         self.wake(wanted, position);
-        if was_active && self.active && !self.pre_roll {
-            self.skipping &= !packet.keyframe;
-            if !self.skipping && self.jobs.try_send(Job::Packet(packet)).is_err() {
-                tracing::debug!("the video decoder is too slow: skipping to the next keyframe");
-                self.skipping = true;
-                self.following = false;
-            }
+        let decodes = was_active && self.active && !self.pre_roll;
+        if decodes && self.gate.admits(packet.keyframe) && self.jobs.try_send(Job::Packet(packet)).is_err() {
+            tracing::debug!("the video decoder is too slow: skipping to the next keyframe");
+            self.gate.close();
+            self.following = false;
         }
         Ok(())
     }
@@ -199,8 +196,8 @@ impl VideoTranscoder {
     /// The stream begins anew or ends.
     pub(super) fn flush(&mut self) {
         self.forget_group();
-        if self.active && !self.skipping && self.jobs.try_send(Job::Flush).is_err() {
-            self.skipping = true;
+        if self.active && self.gate.is_open() && self.jobs.try_send(Job::Flush).is_err() {
+            self.gate.close();
         }
     }
 
@@ -215,7 +212,10 @@ impl VideoTranscoder {
         match self.jobs.try_send(Job::Restart(self.group.clone(), position)) {
             Ok(()) => {
                 self.active = true;
-                self.skipping = self.group.is_empty();
+                self.gate = KeyframeGate::closed(MediaKind::Video);
+                if !self.group.is_empty() {
+                    self.gate.open();
+                }
             }
             // The decoder still works on what was wanted before; the next packet tries again.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.active = false,
@@ -332,7 +332,7 @@ impl Decoder {
     }
 
     fn is_wanted(&self) -> bool {
-        self.encoders.iter().any(|encoder| *encoder.demand.borrow() > 0)
+        self.encoders.iter().any(|encoder| encoder.upstream.demand() > 0)
     }
 }
 
@@ -350,7 +350,7 @@ impl Drop for Decoder {
 struct Encoder {
     queue: SyncSender<Due>,
     thread: JoinHandle<()>,
-    demand: watch::Receiver<usize>,
+    upstream: Upstream,
 }
 
 struct Due {
@@ -361,7 +361,7 @@ struct Due {
 impl Encoder {
     fn start(broadcast: Broadcast, frame_rate: f64, surroundings: &Surroundings) -> Result<Self, MediaError> {
         let (queue, pictures) = sync_channel(ENCODE_QUEUE);
-        let demand = broadcast.demand();
+        let upstream = broadcast.upstream();
         let surroundings = surroundings.clone();
         let name = format!("rtcast-{}", broadcast.codec().codec.encoding_name());
         let thread = spawn(&name, move || {
@@ -370,12 +370,12 @@ impl Encoder {
                 let _ = surroundings.failures.send(error);
             }
         })?;
-        Ok(Self { queue, thread, demand })
+        Ok(Self { queue, thread, upstream })
     }
 
     /// Hands over a picture if anybody wants it and the encoder keeps up. Fails if its thread has ended.
     fn offer(&self, picture: &VideoFrame, at: Instant) -> Result<(), MediaError> {
-        if *self.demand.borrow() == 0 {
+        if self.upstream.demand() == 0 {
             return Ok(());
         }
         match self.queue.try_send(Due { picture: picture.clone(), at }) {
@@ -414,9 +414,9 @@ impl Encoding {
         wanted_bitrate: &AtomicU64,
         mut bitrate: u64,
     ) -> Result<(), MediaError> {
-        let demand = self.broadcast.demand();
+        let upstream = self.broadcast.upstream();
         loop {
-            let due = if *demand.borrow() > 0 {
+            let due = if upstream.demand() > 0 {
                 pictures.recv_timeout(LONE)
             } else {
                 // Somebody may leave and another come so soon that the decoder does not notice, so it is looked at again.
@@ -434,7 +434,7 @@ impl Encoding {
                     self.is_lone = true;
                     self.encode(picture, at, keyframe)?;
                 }
-                Err(RecvTimeoutError::Timeout) if *demand.borrow() == 0 => {}
+                Err(RecvTimeoutError::Timeout) if upstream.demand() == 0 => {}
                 Err(RecvTimeoutError::Timeout) => self.repeat()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -492,7 +492,7 @@ fn encode(
     let settings = VideoEncoderSettings { bitrate: Bitrate::from_bps(bitrate), frame_rate };
     let mut encoding = Encoding {
         encoder: video_encoder_of(broadcast.codec(), settings)?,
-        requests: KeyframeRequests::new(broadcast.keyframe_requests(), broadcast.demand()),
+        requests: KeyframeRequests::new(broadcast.upstream()),
         clock: Arc::clone(&surroundings.clock),
         broadcast,
         last: None,
@@ -504,36 +504,30 @@ fn encode(
 
 /// Requests for a keyframe, of viewers that ask and of those that join, made one if they come close together.
 struct KeyframeRequests {
-    count: watch::Receiver<u64>,
-    demand: watch::Receiver<usize>,
-    viewers: usize,
+    upstream: Upstream,
+    /// How many had asked, and how many had joined, when that was looked at last.
+    asked: u64,
+    joined: u64,
     pending: bool,
     last: Option<Instant>,
 }
 
 impl KeyframeRequests {
-    const fn new(count: watch::Receiver<u64>, demand: watch::Receiver<usize>) -> Self {
-        Self { count, demand, viewers: 0, pending: false, last: None }
+    fn new(upstream: Upstream) -> Self {
+        let (asked, joined) = (upstream.keyframe_requests(), upstream.joins());
+        Self { upstream, asked, joined, pending: false, last: None }
     }
 
     /// Whether the next picture shall be a keyframe.
     fn take(&mut self, now: Instant) -> bool {
-        if self.count.has_changed().unwrap_or(false) {
-            self.count.borrow_and_update();
-            self.pending = true;
-        }
-        if self.demand.has_changed().unwrap_or(false) {
-            let viewers = *self.demand.borrow_and_update();
-            // As many as before: one has left and another joined.
-            self.pending |= viewers >= self.viewers;
-            self.viewers = viewers;
-        }
+        let (asked, joined) = (self.upstream.keyframe_requests(), self.upstream.joins());
+        self.pending |= (asked, joined) != (self.asked, self.joined);
+        (self.asked, self.joined) = (asked, joined);
         self.pending && self.last.is_none_or(|last| now.saturating_duration_since(last) >= KEYFRAME_INTERVAL)
     }
 
     /// Nobody watches, so that whoever comes next has joined, and can do nothing with other pictures than a keyframe.
     const fn forget_viewers(&mut self) {
-        self.viewers = 0;
         self.last = None;
     }
 
@@ -553,40 +547,43 @@ pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rtcast_track::{Codec, RtpCodec};
 
     #[test]
     fn requests_that_come_close_together_make_one_keyframe() {
-        let (requests, count) = watch::channel(0);
-        let (viewers, demand) = watch::channel(1);
-        let mut keyframes = KeyframeRequests::new(count, demand);
+        let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
+        // A reader asks for a keyframe when it joins, as senders do.
+        let first = broadcast.subscribe_frames();
+        let mut keyframes = KeyframeRequests::new(broadcast.upstream());
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         assert!(!keyframes.take(at(0)));
-        requests.send_modify(|count| *count += 1);
-        requests.send_modify(|count| *count += 1);
+        broadcast.request_keyframe();
+        broadcast.request_keyframe();
         assert!(keyframes.take(at(33)));
         keyframes.sent(at(33));
         assert!(!keyframes.take(at(66)));
-        requests.send_modify(|count| *count += 1);
+        broadcast.request_keyframe();
         assert!(!keyframes.take(at(100)));
         assert!(!keyframes.take(at(532)));
         assert!(keyframes.take(at(533)), "the request has waited");
         keyframes.sent(at(533));
         assert!(!keyframes.take(at(2_000)));
-        viewers.send_replace(2);
+        let second = broadcast.subscribe_frames();
         assert!(keyframes.take(at(2_033)), "a viewer has joined");
         keyframes.sent(at(2_033));
-        viewers.send_replace(1);
+        drop(second);
         assert!(!keyframes.take(at(4_000)), "a viewer has left");
-        viewers.send_replace(0);
-        viewers.send_replace(1);
+        drop(first);
+        let third = broadcast.subscribe_frames();
         assert!(keyframes.take(at(5_000)), "another has come instead");
         keyframes.sent(at(5_000));
-        viewers.send_replace(3);
+        let others = [(); 2].map(|()| broadcast.subscribe_frames());
         assert!(keyframes.take(at(6_000)));
         keyframes.sent(at(6_000));
+        drop((third, others));
         keyframes.forget_viewers();
-        viewers.send_replace(1);
+        let _last = broadcast.subscribe_frames();
         assert!(keyframes.take(at(6_010)), "one has come after all had left");
     }
 }

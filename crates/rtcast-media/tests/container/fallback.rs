@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rtcast_media::container::{self, Options};
 use rtcast_media::{Demuxer, MediaError, Packet, Source, SourceCodec};
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use crate::media::sample;
 use crate::{open, read_all};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rtcast_media::container::{self, Options};
 use rtcast_media::{Demuxer, MediaError, Packet, Source, SourceCodec};
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use crate::media::{decoded_sound, expected_packets, sample};
 use crate::{open, read_all};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rtcast_media::{Demuxer, SourceCodec, StreamInfo};
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use crate::media::{decoded_pictures, decoded_sound, expected_packets, sample};
 use crate::{open, read_all};

@@ -3,7 +3,7 @@
 use rtcast_media::container::{self, Options};
 use rtcast_media::properties::{ColourDescription, FieldOrder, Orientation, PictureProperties};
 use rtcast_media::{Source, SourceCodec};
-use rtcast_peer::MediaKind;
+use rtcast_track::MediaKind;
 
 use crate::media::sample;
 use crate::open;

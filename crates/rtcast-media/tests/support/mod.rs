@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rtcast_media::pattern::{PatternOptions, TestPattern};
 use rtcast_media::raw::VideoFrame;
 use rtcast_media::{Packet, PictureProperties, SourceCodec, StreamInfo};
-use rtcast_peer::{EncodedFrame, MediaKind, MediaTime};
+use rtcast_track::{Frame, MediaKind, MediaTime};
 
 /// Pictures of the test pattern.
 pub(crate) fn pattern(width: u32, height: u32, count: u64) -> Vec<VideoFrame> {
@@ -21,7 +21,7 @@ pub(crate) fn pattern(width: u32, height: u32, count: u64) -> Vec<VideoFrame> {
 }
 
 /// An encoded frame as the packet that a container would yield.
-pub(crate) fn packet(frame: &EncodedFrame) -> Packet {
+pub(crate) fn packet(frame: &Frame) -> Packet {
     Packet {
         stream: 0,
         data: frame.data.clone(),

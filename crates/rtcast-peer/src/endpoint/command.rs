@@ -10,12 +10,12 @@ use foldhash::fast::RandomState;
 use mio::Waker;
 use rtcast_proto::PacketizedFrame;
 use rtcast_proto::connection::Connection;
+use rtcast_track::{Broadcast, BroadcastId, Frame, FrameSink};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::Counters;
 use super::inbound::{Inbound, Place, places};
 use super::survey::Survey;
-use crate::broadcast::{BroadcastId, FrameSink};
 use crate::net::UdpSocket;
 use crate::peer_connection::Shared;
 
@@ -318,12 +318,13 @@ impl Mailbox {
 }
 
 impl FrameSink for Mailbox {
-    fn deliver(&self, broadcast: BroadcastId, frame: &Arc<PacketizedFrame>) {
-        self.push(Command::Frame { broadcast, frame: Arc::clone(frame), queued_at: Instant::now() });
+    fn deliver(&self, broadcast: &Broadcast, _: &Frame, packets: &Arc<PacketizedFrame>) {
+        let frame = Arc::clone(packets);
+        self.push(Command::Frame { broadcast: broadcast.id(), frame, queued_at: Instant::now() });
     }
 
-    fn ended(&self, broadcast: BroadcastId) {
-        self.push(Command::BroadcastEnded { broadcast });
+    fn ended(&self, broadcast: &Broadcast) {
+        self.push(Command::BroadcastEnded { broadcast: broadcast.id() });
     }
 }
 

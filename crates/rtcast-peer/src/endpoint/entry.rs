@@ -8,15 +8,14 @@ use std::time::Instant;
 use mio::Token;
 use rtcast_proto::connection::{Connection, ConnectionEvent, PeerConnectionState};
 use rtcast_proto::jsep::TransceiverId;
+use rtcast_track::{Broadcast, BroadcastId, MediaStreamTrack, Subscription, TrackId, TrackObserver};
 
 use super::command::{ConnectionId, ShardHandle};
 use super::detour::Detours;
-use super::subscription::Subscription;
+use super::feed::Feed;
 use super::timers::TimerKey;
-use crate::broadcast::{Broadcast, BroadcastId, FrameSink};
 use crate::network::NetworkHandle;
 use crate::peer_connection::Shared;
-use crate::track::MediaStreamTrack;
 
 /// The senders of each broadcast.
 pub(super) type Viewers = HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>;
@@ -32,6 +31,10 @@ pub(crate) struct Entry {
     /// Addresses that belong to other connections, whose peers have proven to be there.
     pub(super) claims: Vec<SocketAddr>,
     pub(super) timer: TimerKey,
+    /// Its shard and its name there.
+    pub(super) place: (ShardHandle, ConnectionId),
+    /// A track that it sends has other renditions than before.
+    pub(super) tracks_changed: bool,
     pub(super) dirty: bool,
     pub(super) sockets: Vec<Token>,
     /// The names under which the shard finds it.
@@ -45,34 +48,27 @@ pub(crate) struct Entry {
 pub(super) struct SenderEntry {
     pub(super) transceiver: TransceiverId,
     track: MediaStreamTrack,
-    pub(super) subscription: Option<Subscription>,
+    _observer: Arc<dyn TrackObserver>,
+    pub(super) feed: Option<Feed>,
     /// The rendition for which another stands in, because what is kept of it has no beginning.
-    awaited: Option<Awaited>,
+    /// It counts as a viewer, so that the frames come here.
+    awaited: Option<Subscription>,
 }
 
-/// A rendition that a sender joins at its next keyframe. It counts as a viewer, so that the frames come here.
-struct Awaited {
-    broadcast: Broadcast,
-    sink: Arc<dyn FrameSink>,
-}
+/// Brings to a connection that a track of its senders has other renditions.
+struct TrackWatch((ShardHandle, ConnectionId));
 
-impl Awaited {
-    fn new(broadcast: &Broadcast, sink: Arc<dyn FrameSink>) -> Self {
-        broadcast.subscribe(&sink);
-        Self { broadcast: broadcast.clone(), sink }
-    }
-}
-
-impl Drop for Awaited {
-    fn drop(&mut self) {
-        self.broadcast.unsubscribe(&self.sink);
+impl TrackObserver for TrackWatch {
+    fn track_changed(&self, _: TrackId) {
+        let (shard, id) = &self.0;
+        shard.call(*id, Box::new(|entry, _| entry.tracks_changed = true));
     }
 }
 
 impl SenderEntry {
     /// Whether it waits for a keyframe of this broadcast, while another stands in.
     pub(super) fn awaits(&self, broadcast: BroadcastId) -> bool {
-        self.awaited.as_ref().is_some_and(|awaited| awaited.broadcast.id() == broadcast)
+        self.awaited.as_ref().is_some_and(|awaited| awaited.broadcast().id() == broadcast)
     }
 }
 
@@ -87,7 +83,9 @@ impl Entry {
         self.retired.extend(self.senders.extract_if(.., |sender| sender.transceiver == transceiver));
         self.shared.set_sender_track(transceiver, track.clone());
         if let Some(track) = track {
-            self.senders.push(SenderEntry { transceiver, track, subscription: None, awaited: None });
+            let observer: Arc<dyn TrackObserver> = Arc::new(TrackWatch(self.place.clone()));
+            track.observe(&observer);
+            self.senders.push(SenderEntry { transceiver, track, _observer: observer, feed: None, awaited: None });
         }
     }
 }
@@ -107,9 +105,13 @@ pub(super) fn handle_event(
         ConnectionEvent::KeyframeRequested { transceiver } => {
             let Entry { senders, connection, .. } = entry;
             let sender = senders.iter_mut().find(|sender| sender.transceiver == transceiver);
-            if let Some(subscription) = sender.and_then(|sender| sender.subscription.as_mut()) {
-                subscription.keyframe_requested(now, connection, transceiver);
+            if let Some(feed) = sender.and_then(|sender| sender.feed.as_mut()) {
+                feed.keyframe_requested(now, connection, transceiver);
             }
+        }
+        ConnectionEvent::Frame { transceiver, frame } => {
+            let Entry { shared, connection, .. } = entry;
+            shared.frame(now, transceiver, &frame, || connection.receive_codec(transceiver).cloned());
         }
         ConnectionEvent::GatheringNeeded { .. }
         | ConnectionEvent::IceGenerationInUse(_)
@@ -143,39 +145,40 @@ pub(super) fn choose_renditions(
     let connection = &mut entry.connection;
     for sender in &mut entry.senders {
         let transceiver = sender.transceiver;
-        let joined = sender.subscription.as_ref().map(|subscription| subscription.broadcast().id());
+        let joined = sender.feed.as_ref().map(|feed| feed.broadcast().id());
         let negotiated = connection.negotiated_sender(transceiver);
         let takes = |rendition: &&Broadcast| {
             negotiated.as_ref().is_some_and(|media| media.send_codec_for(rendition.codec()).is_some())
         };
-        let Some(best) = sender.track.renditions().iter().find(takes).cloned() else {
+        let renditions = sender.track.renditions();
+        let Some(best) = renditions.iter().find(takes).cloned() else {
             connection.select_codec(transceiver, None);
             leave(viewers, id, sender);
-            (sender.subscription, sender.awaited) = (None, None);
+            (sender.feed, sender.awaited) = (None, None);
             continue;
         };
         let waits = joined != Some(best.id()) && !best.shows_at_once();
         let makes_keyframes = |rendition: &&Broadcast| takes(rendition) && rendition.makes_keyframes();
-        let stand_in = sender.track.renditions().iter().filter(|_| waits).find(makes_keyframes).cloned();
+        let stand_in = renditions.iter().filter(|_| waits).find(makes_keyframes).cloned();
         let rendition = stand_in.as_ref().unwrap_or(&best);
         connection.select_codec(transceiver, Some(rendition.codec()));
         if joined == Some(rendition.id()) || !ready {
             continue;
         }
         leave(viewers, id, sender);
-        (sender.subscription, sender.awaited) = (None, None);
-        sender.subscription = Some(Subscription::join(now, rendition, handle.sink(), connection, transceiver));
+        (sender.feed, sender.awaited) = (None, None);
+        sender.feed = Some(Feed::join(now, rendition, &handle.sink(), connection, transceiver));
         viewers.entry(rendition.id()).or_default().push((id, transceiver));
         if stand_in.is_some() {
-            sender.awaited = Some(Awaited::new(&best, handle.sink()));
+            sender.awaited = Some(best.subscribe(&handle.sink()).0);
             viewers.entry(best.id()).or_default().push((id, transceiver));
         }
     }
 }
 
 pub(super) fn leave(viewers: &mut Viewers, id: ConnectionId, sender: &SenderEntry) {
-    let joined = sender.subscription.as_ref().map(|subscription| subscription.broadcast().id());
-    let awaited = sender.awaited.as_ref().map(|awaited| awaited.broadcast.id());
+    let joined = sender.feed.as_ref().map(|feed| feed.broadcast().id());
+    let awaited = sender.awaited.as_ref().map(|awaited| awaited.broadcast().id());
     for broadcast in joined.into_iter().chain(awaited) {
         if let Some(list) = viewers.get_mut(&broadcast) {
             list.retain(|viewer| *viewer != (id, sender.transceiver));

@@ -4,6 +4,7 @@ mod addresses;
 mod command;
 mod detour;
 mod entry;
+mod feed;
 mod guard;
 mod inbound;
 mod overload;
@@ -11,7 +12,6 @@ mod rest;
 mod routes;
 mod shard;
 mod sockets;
-mod subscription;
 mod survey;
 #[cfg(test)]
 mod tests;

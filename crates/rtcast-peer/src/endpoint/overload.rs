@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rtcast_proto::MediaKind;
 
 use super::command::Command;
-use crate::broadcast::BroadcastId;
+use rtcast_track::BroadcastId;
 
 /// How long a frame may wait for its shard before the shard counts as overloaded.
 pub(super) const MAX_LAG: Duration = Duration::from_millis(250);
@@ -87,8 +87,8 @@ pub(super) fn lag(queued_at: Instant, now: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broadcast::Broadcast;
     use rtcast_proto::{Codec, PacketizedFrame, RtpCodec};
+    use rtcast_track::Broadcast;
     use std::sync::Arc;
 
     #[test]

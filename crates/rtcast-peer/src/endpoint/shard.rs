@@ -17,6 +17,7 @@ use rtcast_proto::connection::{
     Attention, ConnectionEvent, Datagram, IceGatheringState, PeerConnectionState, TransmitBatch,
 };
 use rtcast_proto::ice::{binding_owner, username_of};
+use rtcast_track::BroadcastId;
 use tracing::{debug, warn};
 
 use super::Counters;
@@ -30,7 +31,6 @@ use super::routes::Routes;
 use super::sockets::{Sockets, count, send};
 use super::survey::Survey;
 use super::timers::TimerWheel;
-use crate::broadcast::BroadcastId;
 use crate::net::{RECEIVES, ReceivedDatagrams, UdpSocket};
 
 const WAKER: Token = Token(usize::MAX);
@@ -240,6 +240,8 @@ impl Shard {
                     remotes: Vec::new(),
                     claims: Vec::new(),
                     timer: self.timers.register(id),
+                    place: (self.handle.clone(), id),
+                    tracks_changed: false,
                     dirty: false,
                     sockets: tokens,
                     usernames: Vec::new(),
@@ -263,7 +265,7 @@ impl Shard {
                     if let Some(entry) = self.connections.get_mut(&id) {
                         entry.senders.iter_mut().filter(|sender| sender.transceiver == transceiver).for_each(
                             |sender| {
-                                sender.subscription = None;
+                                sender.feed = None;
                             },
                         );
                     }
@@ -329,9 +331,9 @@ impl Shard {
                 }
                 continue;
             }
-            let Some(subscription) = &mut sender.subscription else { continue };
+            let Some(feed) = &mut sender.feed else { continue };
             let sent = guarded(|| {
-                subscription.deliver(&mut entry.connection, transceiver, frame);
+                feed.deliver(&mut entry.connection, transceiver, frame);
                 if let Some(detours) = &mut entry.detours {
                     send(&self.sockets, &mut self.batch, &self.counters);
                     let mut done = false;
@@ -600,6 +602,9 @@ impl Shard {
         entry.dirty = false;
         for sender in entry.retired.drain(..) {
             leave(&mut self.viewers, id, &sender);
+        }
+        if std::mem::take(&mut entry.tracks_changed) {
+            choose_renditions(now, entry, id, &self.handle, &mut self.viewers);
         }
         // Whoever is woken by an event must find the state that it tells of.
         entry.shared.update(&entry.connection);

@@ -9,10 +9,11 @@ use rtcast_proto::connection::{DtlsTransportState, IceCandidateError, IceGatheri
 use rtcast_proto::data_channel::SctpTransportState;
 use rtcast_proto::ice::{IceTransportState, SelectedPair};
 use rtcast_proto::{IceCandidate, SignalingState};
+use rtcast_track::MediaStreamTrack;
 
 use super::dtmf::{ToneChangeEvent, ToneReceivedEvent};
 use super::listeners::Listener;
-use super::{PeerConnection, RemoteTrack, RtpTransceiver};
+use super::{PeerConnection, RtpTransceiver};
 use crate::data_channel::DataChannel;
 
 /// Something that happened to a connection, by the W3C's names.
@@ -53,7 +54,7 @@ pub enum PeerConnectionEvent {
 #[derive(Debug, Clone)]
 pub struct TrackEvent {
     /// The track.
-    pub track: RemoteTrack,
+    pub track: MediaStreamTrack,
     /// The streams that it belongs to.
     pub stream_ids: Vec<String>,
     /// The transceiver, whose receiver has the track.

@@ -7,8 +7,8 @@ mod events;
 mod handle;
 mod listeners;
 mod negotiation;
+mod received_track;
 mod receiver;
-mod remote_track;
 mod sender;
 mod shared;
 mod stats;
@@ -36,7 +36,6 @@ pub use capabilities::RtpCapabilities;
 pub use dtmf::{DtmfSender, ToneChangeEvent, ToneReceivedEvent};
 pub use events::{EventStream, PeerConnectionEvent, TrackEvent};
 pub use receiver::RtpReceiver;
-pub use remote_track::{RemoteTrack, TrackStateChange, TrackStateStream};
 pub use sender::RtpSender;
 pub(crate) use shared::Shared;
 pub use tracks::{RtpTransceiverInit, TrackOrKind};
@@ -313,10 +312,10 @@ fn default_jsep() -> Arc<JsepConfig> {
 mod tests {
     use super::*;
     use crate::endpoint::EndpointConfig;
-    use crate::{Broadcast, MediaStreamTrack, PeerConnectionEvent, RemoteTrack};
+    use crate::{Broadcast, MediaStreamTrack, PeerConnectionEvent};
     use rtcast_proto::connection::{Datagram, PeerConnectionState};
     use rtcast_proto::rtcp::RtcpWriter;
-    use rtcast_proto::{Codec, EncodedFrame, MediaKind, MediaTime, RtpCodec, Ssrc};
+    use rtcast_proto::{Codec, Frame, MediaKind, MediaTime, RtpCodec, Ssrc};
     use std::time::Duration;
 
     #[tokio::test]
@@ -337,22 +336,22 @@ mod tests {
     }
 
     /// A picture that tells its number.
-    fn frame(number: u32, keyframe: bool) -> EncodedFrame {
+    fn frame(number: u32, keyframe: bool) -> Frame {
         let mut data = vec![0; 5_000];
         data[..10].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2]);
         data[10..14].copy_from_slice(&number.to_be_bytes());
         let timestamp = MediaTime::from_ticks(i64::from(number) * 900, 90_000);
-        EncodedFrame { codec: Codec::Vp8, data: data.into(), timestamp, keyframe, color_space: None }
+        Frame::new(Codec::Vp8, data, timestamp).with_keyframe(keyframe)
     }
 
-    async fn next_number(track: &RemoteTrack) -> u32 {
+    async fn next_number(track: &MediaStreamTrack) -> u32 {
         let limit = Duration::from_secs(30);
         let received = tokio::time::timeout(limit, track.recv()).await.expect("a frame").expect("a track");
         u32::from_be_bytes(received.data[10..14].try_into().unwrap())
     }
 
     /// A server with a broadcast, what sends it, its viewer, and the track there.
-    async fn watched(broadcast: &Broadcast) -> (Endpoint, PeerConnection, PeerConnection, RemoteTrack) {
+    async fn watched(broadcast: &Broadcast) -> (Endpoint, PeerConnection, PeerConnection, MediaStreamTrack) {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = EndpointConfig { address, shards: Some(1), ..EndpointConfig::default() };
         let server = Endpoint::bind(config).unwrap();
@@ -396,13 +395,12 @@ mod tests {
         let send = move |numbers: std::ops::Range<u32>| {
             numbers.for_each(|number| sending.send(&frame(number, number == 0), Instant::now()));
         };
-        broadcast.demand().wait_for(|demand| *demand > 0).await.unwrap();
+        broadcast.upstream().wait_for(|upstream| upstream.demand() > 0).await;
         send(0..20);
         for number in 0..20 {
             assert_eq!(next_number(&track).await, number);
         }
-        let requests = broadcast.keyframe_requests();
-        let asked = *requests.borrow();
+        let asked = broadcast.upstream().keyframe_requests();
         // The viewer asks by the means of its connection, more than once.
         let ssrc = sender
             .call(|entry, _| {
@@ -440,7 +438,7 @@ mod tests {
         }
         let again = numbers.iter().position(|number| *number == 0).unwrap_or_default();
         assert!(numbers[again..].iter().copied().eq(0..25), "{numbers:?}");
-        assert_eq!(*requests.borrow(), asked, "the source need not make one");
+        assert_eq!(broadcast.upstream().keyframe_requests(), asked, "the source need not make one");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,10 @@
 
 use rtcast_proto::connection::{ContributingSource, RtpReceiveParameters, SynchronizationSource};
 use rtcast_proto::{JsepConfig, MediaKind};
+use rtcast_track::MediaStreamTrack;
 
 use super::capabilities::RtpCapabilities;
 use super::handle::Handle;
-use super::remote_track::RemoteTrack;
 use super::transports::DtlsTransport;
 use crate::error::Error;
 
@@ -31,12 +31,11 @@ impl RtpReceiver {
         self.handle.kind()
     }
 
-    /// The track: there from the beginning, muted until something comes.
-    pub fn track(&self) -> RemoteTrack {
+    /// The track: there from the beginning, muted until something comes. It can be read, and sent on by any connection.
+    pub fn track(&self) -> MediaStreamTrack {
         let (shared, id) = (self.handle.shared(), self.handle.id());
-        let named = self.handle.read(|t| (t.remote_track_id().to_owned(), t.mid().cloned()));
-        let (name, mid) = named.unwrap_or_default();
-        RemoteTrack::new(name, self.kind(), mid, shared.frame_queue(id, self.kind()))
+        let name = self.handle.read(|transceiver| transceiver.remote_track_id().to_owned()).unwrap_or_default();
+        shared.received_track(id, self.kind()).named(&name)
     }
 
     /// The transport, once a description with its m-line was set.

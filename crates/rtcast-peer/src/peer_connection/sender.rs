@@ -2,13 +2,13 @@
 
 use rtcast_proto::connection::RtpSendParameters;
 use rtcast_proto::{DescriptionError, JsepConfig, MediaKind, RtpCodec};
+use rtcast_track::MediaStreamTrack;
 
 use super::PeerConnection;
 use super::capabilities::RtpCapabilities;
 use super::handle::Handle;
 use super::transports::DtlsTransport;
 use crate::error::Error;
-use crate::track::MediaStreamTrack;
 
 /// What sends a track: W3C's `RTCRtpSender`.
 ///
@@ -71,7 +71,7 @@ impl RtpSender {
         }
         let id = self.handle.id();
         let replaced = self.handle.call(move |entry, _| {
-            let codecs: Vec<RtpCodec> = track.iter().flat_map(|track| track.codecs().cloned()).collect();
+            let codecs: Vec<RtpCodec> = track.iter().flat_map(MediaStreamTrack::codecs).collect();
             let name = track.as_ref().map(|track| track.id().to_owned());
             entry.connection.replace_track(id, name, &codecs)?;
             entry.set_track(id, track);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use rtcast_proto::connection::{
     Connection, ConnectionEvent, DtlsTransportState, IceGatheringState, PeerConnectionState,
@@ -9,19 +10,19 @@ use rtcast_proto::connection::{
 use rtcast_proto::data_channel::DataChannelEvent;
 use rtcast_proto::ice::{IceCredentials, IceRole, IceTransportState, SelectedPair};
 use rtcast_proto::jsep::{Transceiver, TransceiverId};
-use rtcast_proto::{IceCandidate, MediaKind, SessionDescription, SignalingState};
+use rtcast_proto::{IceCandidate, MediaKind, ReceivedFrame, RtpCodec, SessionDescription, SignalingState};
+use rtcast_track::MediaStreamTrack;
 
 use super::Inner;
 use super::dtmf::{ToneChangeEvent, ToneReceivedEvent};
 use super::events::{PeerConnectionEvent, TrackEvent};
 use super::handle::Handle;
 use super::listeners::{Listener, Listeners};
-use super::remote_track::{FrameQueue, RemoteTrack};
+use super::received_track::{CaptureClock, ReceivedTrack};
 use super::sender::RtpSender;
 use super::transceiver::RtpTransceiver;
 use crate::data_channel::ConnectionData;
 use crate::endpoint::{ConnectionId, ShardHandle};
-use crate::track::MediaStreamTrack;
 
 /// The state that the getters read, renewed by the shard.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +64,8 @@ pub(super) struct Tones {
 pub(crate) struct Shared {
     snapshot: Mutex<Snapshot>,
     listeners: Mutex<Listeners>,
-    tracks: Mutex<HashMap<TransceiverId, Arc<FrameQueue>>>,
+    tracks: Mutex<HashMap<TransceiverId, Arc<ReceivedTrack>>>,
+    capture_clock: CaptureClock,
     data: Arc<ConnectionData>,
     origin: (ShardHandle, ConnectionId),
     sender_tracks: Mutex<HashMap<TransceiverId, MediaStreamTrack>>,
@@ -79,6 +81,7 @@ impl Shared {
             snapshot: Mutex::default(),
             listeners: Mutex::default(),
             tracks: Mutex::default(),
+            capture_clock: CaptureClock::default(),
             sender_tracks: Mutex::default(),
             connection: OnceLock::new(),
         }
@@ -95,20 +98,34 @@ impl Shared {
         let _ = self.connection.set(connection);
     }
 
-    /// The frames that a transceiver receives.
-    pub(super) fn frame_queue(&self, id: TransceiverId, kind: MediaKind) -> Arc<FrameQueue> {
+    /// The track that a transceiver receives.
+    pub(super) fn received_track(&self, id: TransceiverId, kind: MediaKind) -> Arc<ReceivedTrack> {
         let live = lock(&self.snapshot).transceivers.iter().any(|t| t.id() == id && !t.stopping() && !t.stopped());
         let mut tracks = lock(&self.tracks);
-        if let Some(queue) = tracks.get(&id) {
-            return Arc::clone(queue);
+        if let Some(track) = tracks.get(&id) {
+            return Arc::clone(track);
         }
-        let queue = Arc::new(FrameQueue::new(kind));
+        let track = Arc::new(ReceivedTrack::new(kind, self.origin.0.clone(), self.origin.1, id));
         if live {
-            tracks.insert(id, Arc::clone(&queue));
+            tracks.insert(id, Arc::clone(&track));
         } else {
-            queue.close(false);
+            track.end(false);
         }
-        queue
+        track
+    }
+
+    /// Passes on a frame that a transceiver has received; `codec` tells the parameters of its codec.
+    pub(crate) fn frame(
+        &self,
+        now: Instant,
+        id: TransceiverId,
+        frame: &ReceivedFrame,
+        codec: impl FnOnce() -> Option<RtpCodec>,
+    ) {
+        let track = lock(&self.tracks).get(&id).cloned();
+        if let Some(track) = track {
+            track.push(now, &self.capture_clock, frame, codec);
+        }
     }
 
     /// The track that a transceiver sends.
@@ -215,10 +232,10 @@ impl Shared {
             }
             ConnectionEvent::DtlsTransportStateChange(state) => PeerConnectionEvent::DtlsTransportStateChange(state),
             ConnectionEvent::Track(track) => {
-                let queue = self.frame_queue(track.transceiver, track.kind);
+                let received = self.received_track(track.transceiver, track.kind);
                 let handle = self.handle(track.transceiver, track.kind);
                 PeerConnectionEvent::Track(TrackEvent {
-                    track: RemoteTrack::new(track.track_id, track.kind, Some(track.mid), queue),
+                    track: received.named(&track.track_id),
                     stream_ids: track.stream_ids,
                     transceiver: RtpTransceiver::new(handle),
                 })
@@ -242,21 +259,17 @@ impl Shared {
                 None => return,
             },
             ConnectionEvent::TrackMuted(transceiver) => {
-                if let Some(queue) = lock(&self.tracks).get(&transceiver) {
-                    queue.mute();
+                let track = lock(&self.tracks).get(&transceiver).cloned();
+                if let Some(track) = track {
+                    track.mute();
                 }
                 return;
             }
             ConnectionEvent::TransceiverStopped(transceiver) => {
                 self.set_sender_track(transceiver, None);
-                if let Some(queue) = lock(&self.tracks).remove(&transceiver) {
-                    queue.close(true);
-                }
-                return;
-            }
-            ConnectionEvent::Frame { transceiver, frame } => {
-                if let Some(queue) = lock(&self.tracks).get(&transceiver) {
-                    queue.push(frame);
+                let track = lock(&self.tracks).remove(&transceiver);
+                if let Some(track) = track {
+                    track.end(true);
                 }
                 return;
             }
@@ -283,8 +296,9 @@ impl Shared {
         }
         lock(&self.listeners).end();
         self.data.ended();
-        for (_, queue) in lock(&self.tracks).drain() {
-            queue.close(false);
+        let tracks: Vec<_> = lock(&self.tracks).drain().collect();
+        for (_, track) in tracks {
+            track.end(false);
         }
         lock(&self.sender_tracks).clear();
     }

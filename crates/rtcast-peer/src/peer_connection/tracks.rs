@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rtcast_proto::connection::RtpEncodingParameters;
 use rtcast_proto::jsep::{TransceiverId, TransceiverInit};
 use rtcast_proto::{DescriptionError, Direction, MediaKind, RtpCodec};
+use rtcast_track::MediaStreamTrack;
 
 use super::PeerConnection;
 use super::handle::Handle;
@@ -13,7 +14,6 @@ use super::sender::RtpSender;
 use super::transceiver::RtpTransceiver;
 use crate::endpoint::Entry;
 use crate::error::Error;
-use crate::track::MediaStreamTrack;
 
 /// How a transceiver begins: W3C's `RTCRtpTransceiverInit`. A bare [`Direction`] does where nothing else is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -158,7 +158,7 @@ impl PeerConnection {
 
 /// Gives a new transceiver its track, whose codecs, best first, lead our offers.
 fn attach(entry: &mut Entry, id: TransceiverId, track: MediaStreamTrack) -> Result<(), DescriptionError> {
-    let codecs: Vec<RtpCodec> = entry.connection.sendable_codecs(&track.codecs().cloned().collect::<Vec<_>>());
+    let codecs: Vec<RtpCodec> = entry.connection.sendable_codecs(&track.codecs());
     if !codecs.is_empty() {
         entry.connection.set_codec_preferences(id, &codecs)?;
     }

@@ -25,7 +25,7 @@ async fn one_frame_crosses(address: Option<&str>) {
     for (number, (sender, receiver, broadcast, track)) in pairs.iter().enumerate() {
         wait_for(sender, PeerConnectionState::Connected).await;
         wait_for(receiver, PeerConnectionState::Connected).await;
-        broadcast.demand().wait_for(|demand| *demand == 1).await.unwrap();
+        broadcast.upstream().wait_for(|upstream| upstream.demand() == 1).await;
         let sent = frame(30 * number as u32, 20_000);
         broadcast.send(&sent, Instant::now());
         assert_eq!(next_frame(track).await.data, sent.data);

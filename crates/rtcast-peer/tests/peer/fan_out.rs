@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 use crate::support::{connect, endpoint, endpoint_with, first_track, frame, next_frame, wait_for};
 use rtcast_peer::{
     Broadcast, Codec, Configuration, Endpoint, MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionState,
-    RemoteTrack, RtpCodec, SocketOptions,
+    RtpCodec, SocketOptions,
 };
 
-async fn watch(server: &Endpoint, broadcast: &Broadcast) -> (PeerConnection, PeerConnection, RemoteTrack) {
+async fn watch(server: &Endpoint, broadcast: &Broadcast) -> (PeerConnection, PeerConnection, MediaStreamTrack) {
     watch_any(server, vec![broadcast.clone()]).await
 }
 
-async fn watch_any(server: &Endpoint, renditions: Vec<Broadcast>) -> (PeerConnection, PeerConnection, RemoteTrack) {
+async fn watch_any(
+    server: &Endpoint,
+    renditions: Vec<Broadcast>,
+) -> (PeerConnection, PeerConnection, MediaStreamTrack) {
     let sender = PeerConnection::new(Configuration::on(server)).await.unwrap();
     let track = MediaStreamTrack::new(MediaKind::Video, renditions);
     sender.add_track(track).await.unwrap();
@@ -54,7 +57,7 @@ async fn every_viewer_gets_every_frame_whatever_the_kernel_can_do() {
         for _ in 0..VIEWERS {
             viewers.push(watch(&server, &broadcast).await);
         }
-        broadcast.demand().wait_for(|demand| *demand == VIEWERS).await.unwrap();
+        broadcast.upstream().wait_for(|upstream| upstream.demand() == VIEWERS).await;
         let sending = broadcast.clone();
         tokio::spawn(async move {
             for number in 0..60 {
@@ -79,7 +82,7 @@ async fn every_viewer_gets_every_frame_whatever_the_kernel_can_do() {
             assert!(stats.send_calls * 4 < stats.datagrams_sent, "frames leave in few calls: {stats:?}");
         }
         drop(viewers);
-        broadcast.demand().wait_for(|demand| *demand == 0).await.unwrap();
+        broadcast.upstream().wait_for(|upstream| upstream.demand() == 0).await;
         server.close().await;
     }
 }
@@ -106,9 +109,10 @@ async fn a_late_joiner_sees_the_whole_group_of_pictures_at_once() {
 async fn a_viewer_of_a_stream_that_keeps_nothing_asks_for_a_keyframe() {
     let server = endpoint(1).await;
     let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
-    let mut requests = broadcast.keyframe_requests();
+    let mut upstream = broadcast.upstream();
     let (_sender, _viewer, track) = watch(&server, &broadcast).await;
-    tokio::time::timeout(Duration::from_secs(10), requests.wait_for(|count| *count > 0)).await.unwrap().unwrap();
+    let asked = upstream.wait_for(|upstream| upstream.keyframe_requests() > 0);
+    tokio::time::timeout(Duration::from_secs(10), asked).await.unwrap();
     broadcast.send(&frame(31, 1_000), Instant::now());
     broadcast.send(&frame(60, 1_000), Instant::now());
     assert!(next_frame(&track).await.keyframe, "what cannot be decoded is not sent");
@@ -120,16 +124,17 @@ async fn where_the_group_is_too_long_to_be_kept_another_rendition_stands_in_unti
     let long = Broadcast::new(RtpCodec::new(Codec::Vp8));
     let on_request = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
     let (_first, _viewer, early) = watch_any(&server, vec![long.clone(), on_request.clone()]).await;
-    long.demand().wait_for(|demand| *demand == 1).await.unwrap();
-    assert_eq!(*on_request.demand().borrow(), 0, "nothing has been sent, so that nobody is late");
+    long.upstream().wait_for(|upstream| upstream.demand() == 1).await;
+    assert_eq!(on_request.upstream().demand(), 0, "nothing has been sent, so that nobody is late");
     long.send(&frame(30, 500), Instant::now());
     assert!(next_frame(&early).await.keyframe);
     for _ in 0..700 {
         long.send(&frame(31, 100), Instant::now());
     }
-    let mut requests = on_request.keyframe_requests();
+    let mut upstream = on_request.upstream();
     let (_sender, _late_viewer, late) = watch_any(&server, vec![long.clone(), on_request.clone()]).await;
-    tokio::time::timeout(Duration::from_secs(10), requests.wait_for(|count| *count > 0)).await.unwrap().unwrap();
+    let asked = upstream.wait_for(|upstream| upstream.keyframe_requests() > 0);
+    tokio::time::timeout(Duration::from_secs(10), asked).await.unwrap();
     on_request.send(&frame(60, 1_000), Instant::now());
     assert_eq!(next_frame(&late).await.data, frame(60, 1_000).data, "a picture at once");
     long.send(&frame(61, 1_001), Instant::now());
@@ -137,8 +142,8 @@ async fn where_the_group_is_too_long_to_be_kept_another_rendition_stands_in_unti
     assert_eq!(next_frame(&late).await.data, frame(61, 1_000).data, "it goes on with what stands in");
     long.send(&frame(90, 1_001), Instant::now());
     assert_eq!(next_frame(&late).await.data, frame(90, 1_001).data, "the keyframe ends it");
-    on_request.demand().wait_for(|demand| *demand == 0).await.unwrap();
-    assert_eq!(*long.demand().borrow(), 2);
+    on_request.upstream().wait_for(|upstream| upstream.demand() == 0).await;
+    assert_eq!(long.upstream().demand(), 2);
     long.send(&frame(91, 1_001), Instant::now());
     assert_eq!(next_frame(&late).await.data, frame(91, 1_001).data);
 }

@@ -26,7 +26,7 @@ async fn either_side_restarts_on_one_shard_and_on_two() {
         let track = first_track(&mut events).await;
         wait_for(&sender, PeerConnectionState::Connected).await;
         wait_for(&receiver, PeerConnectionState::Connected).await;
-        broadcast.demand().wait_for(|demand| *demand == 1).await.unwrap();
+        broadcast.upstream().wait_for(|upstream| upstream.demand() == 1).await;
         let mut number = 0;
         for round in 0..4 {
             let before = (fragment(&sender), fragment(&receiver));

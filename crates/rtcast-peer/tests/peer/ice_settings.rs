@@ -42,7 +42,7 @@ async fn call(
         }
         wait_for(&sender, PeerConnectionState::Connected).await;
         wait_for(&receiver, PeerConnectionState::Connected).await;
-        broadcast.demand().wait_for(|demand| *demand == 1).await.unwrap();
+        broadcast.upstream().wait_for(|upstream| upstream.demand() == 1).await;
         for number in 30 * round..30 * (round + 1) {
             broadcast.send(&frame(number, 5_000), Instant::now());
             assert_eq!(next_frame(track.as_ref().unwrap()).await.data, frame(number, 5_000).data, "frame {number}");

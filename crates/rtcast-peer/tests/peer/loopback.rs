@@ -22,8 +22,8 @@ async fn frames_arrive_as_they_were_sent_on_any_number_of_shards() {
         let track = first_track(&mut events).await;
         wait_for(&sender, PeerConnectionState::Connected).await;
         wait_for(&receiver, PeerConnectionState::Connected).await;
-        let mut demand = broadcast.demand();
-        demand.wait_for(|demand| *demand == 1).await.unwrap();
+        let mut upstream = broadcast.upstream();
+        upstream.wait_for(|upstream| upstream.demand() == 1).await;
         for number in 0..90 {
             broadcast.send(&frame(number, 100 + number as usize * 311), Instant::now());
             tokio::time::sleep(Duration::from_millis(1)).await;

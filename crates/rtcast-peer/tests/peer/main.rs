@@ -10,6 +10,7 @@ mod ice_servers;
 mod ice_settings;
 mod loopback;
 mod mdns;
+mod relay;
 mod support;
 mod track_states;
 mod transceivers;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rtcast_peer::{
-    Codec, EncodedFrame, Endpoint, EndpointConfig, MediaTime, PeerConnection, PeerConnectionEvent, PeerConnectionState,
-    RemoteTrack, SocketOptions,
+    Codec, Endpoint, EndpointConfig, Frame, MediaStreamTrack, MediaTime, PeerConnection, PeerConnectionEvent,
+    PeerConnectionState, SocketOptions,
 };
 
 pub(crate) async fn endpoint(shards: usize) -> Endpoint {
@@ -17,18 +17,12 @@ pub(crate) async fn endpoint_with(shards: usize, socket: SocketOptions) -> Endpo
 }
 
 /// A VP8 frame of that length whose bytes tell its number.
-pub(crate) fn frame(number: u32, length: usize) -> EncodedFrame {
+pub(crate) fn frame(number: u32, length: usize) -> Frame {
     let keyframe = number.is_multiple_of(30);
     let mut data: Vec<u8> = (0..length as u32).map(|at| (at ^ number.wrapping_mul(31)) as u8).collect();
     data[..3].copy_from_slice(&[if keyframe { 0x10 } else { 0x11 }, 2, 0]);
     data[3..10].copy_from_slice(&[0x9d, 0x01, 0x2a, 0, 5, 0xd0, 2]);
-    EncodedFrame {
-        codec: Codec::Vp8,
-        data: data.into(),
-        timestamp: MediaTime::from_ticks(i64::from(number) * 3_000, 90_000),
-        keyframe,
-        color_space: None,
-    }
+    Frame::new(Codec::Vp8, data, MediaTime::from_ticks(i64::from(number) * 3_000, 90_000)).with_keyframe(keyframe)
 }
 
 pub(crate) async fn connect(offerer: &PeerConnection, answerer: &PeerConnection) {
@@ -50,7 +44,7 @@ pub(crate) async fn wait_for(connection: &PeerConnection, state: PeerConnectionS
 }
 
 /// The first track that the peer sends, for events asked for before the exchange of descriptions.
-pub(crate) async fn first_track(events: &mut rtcast_peer::EventStream) -> RemoteTrack {
+pub(crate) async fn first_track(events: &mut rtcast_peer::EventStream) -> MediaStreamTrack {
     loop {
         if let PeerConnectionEvent::Track(event) = events.recv().await.expect("a track event") {
             return event.track;
@@ -59,6 +53,6 @@ pub(crate) async fn first_track(events: &mut rtcast_peer::EventStream) -> Remote
 }
 
 /// The next frame, which must come soon.
-pub(crate) async fn next_frame(track: &RemoteTrack) -> EncodedFrame {
+pub(crate) async fn next_frame(track: &MediaStreamTrack) -> Frame {
     tokio::time::timeout(Duration::from_secs(10), track.recv()).await.expect("in time").expect("a frame")
 }

@@ -25,8 +25,8 @@ async fn a_track_is_unmuted_by_frames_muted_by_negotiation_and_ended_by_stop() {
     let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
     track.on_state_change(move |change| seen.send(change).unwrap());
     assert!(track.muted() && !track.ended());
-    let mut demand = broadcast.demand();
-    demand.wait_for(|demand| *demand == 1).await.unwrap();
+    let mut upstream = broadcast.upstream();
+    upstream.wait_for(|upstream| upstream.demand() == 1).await;
     broadcast.send(&frame(0, 1_000), Instant::now());
     next_frame(&track).await;
     assert!(!track.muted());
@@ -41,7 +41,7 @@ async fn a_track_is_unmuted_by_frames_muted_by_negotiation_and_ended_by_stop() {
     connect(&left, &right).await;
     let again = first_track(&mut events).await;
     assert_eq!(again.id(), track.id());
-    demand.wait_for(|demand| *demand == 1).await.unwrap();
+    upstream.wait_for(|upstream| upstream.demand() == 1).await;
     broadcast.send(&frame(30, 1_000), Instant::now());
     // The handle of before goes on: it is the same track.
     loop {
@@ -72,7 +72,7 @@ async fn a_closed_connection_ends_its_tracks_without_a_word() {
     let right = PeerConnection::new(Configuration::on(&endpoint(1).await)).await.unwrap();
     let transceiver = right.add_transceiver(MediaKind::Video, Direction::Recvonly).await.unwrap();
     let track = transceiver.receiver().track();
-    assert!(track.muted() && track.mid().is_none(), "the receiver has its track from the beginning");
+    assert!(track.muted() && transceiver.mid().is_none(), "the receiver has its track from the beginning");
     let mut changes = track.state_changes();
     connect(&right, &left).await;
     wait_for(&right, PeerConnectionState::Connected).await;

@@ -97,7 +97,7 @@ async fn a_track_is_replaced_without_negotiation() {
     let mut events = right.events();
     connect(&left, &right).await;
     let received = first_track(&mut events).await;
-    first.demand().wait_for(|demand| *demand == 1).await.unwrap();
+    first.upstream().wait_for(|upstream| upstream.demand() == 1).await;
     let begin = Instant::now();
     for number in 0..10 {
         first.send(&frame(number, 1_000), begin + Duration::from_millis(33) * number);
@@ -108,8 +108,8 @@ async fn a_track_is_replaced_without_negotiation() {
     let (second, other) = vp8_track();
     sender.replace_track(other.clone()).await.unwrap();
     assert_eq!(sender.track(), Some(other));
-    second.demand().wait_for(|demand| *demand == 1).await.unwrap();
-    assert_eq!(*first.demand().borrow(), 0);
+    second.upstream().wait_for(|upstream| upstream.demand() == 1).await;
+    assert_eq!(first.upstream().demand(), 0);
     for number in 0..10 {
         second.send(&frame(number, 2_000), begin + Duration::from_millis(33) * (10 + number));
     }
@@ -126,7 +126,7 @@ async fn a_track_is_replaced_without_negotiation() {
     let error = sender.replace_track(sound).await.unwrap_err();
     assert_eq!(error.name(), "TypeError");
     sender.replace_track(None).await.unwrap();
-    second.demand().wait_for(|demand| *demand == 0).await.unwrap();
+    second.upstream().wait_for(|upstream| upstream.demand() == 0).await;
     assert_eq!(left.signaling_state(), rtcast_peer::SignalingState::Stable);
 }
 
@@ -138,8 +138,8 @@ async fn what_is_not_active_is_not_sent() {
     let mut events = right.events();
     connect(&left, &right).await;
     let received = first_track(&mut events).await;
-    let mut demand = broadcast.demand();
-    demand.wait_for(|demand| *demand == 1).await.unwrap();
+    let mut upstream = broadcast.upstream();
+    upstream.wait_for(|upstream| upstream.demand() == 1).await;
 
     let mut parameters = sender.parameters().await.unwrap();
     assert_eq!(parameters.codecs[0].mime_type, "video/VP8");
@@ -149,7 +149,7 @@ async fn what_is_not_active_is_not_sent() {
     parameters.encodings[0].active = false;
     parameters.encodings[0].max_bitrate = Some(Bitrate::from_kbps(800));
     sender.set_parameters(parameters.clone()).await.unwrap();
-    demand.wait_for(|demand| *demand == 0).await.unwrap();
+    upstream.wait_for(|upstream| upstream.demand() == 0).await;
     let error = sender.set_parameters(parameters).await.unwrap_err();
     assert_eq!(error.name(), "InvalidModificationError", "these were set already: {error}");
 
@@ -163,7 +163,7 @@ async fn what_is_not_active_is_not_sent() {
     assert_eq!(sender.set_parameters(wrong).await.unwrap_err().name(), "InvalidModificationError");
     parameters.encodings[0].active = true;
     sender.set_parameters(parameters).await.unwrap();
-    demand.wait_for(|demand| *demand == 1).await.unwrap();
+    upstream.wait_for(|upstream| upstream.demand() == 1).await;
     broadcast.send(&frame(0, 1_000), Instant::now());
     assert_eq!(next_frame(&received).await.data, frame(0, 1_000).data);
 

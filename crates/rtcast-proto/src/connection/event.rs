@@ -6,7 +6,7 @@ use super::DtlsTransportState;
 use super::gathering::IceCandidateError;
 use super::state::{IceGatheringState, PeerConnectionState};
 use crate::data_channel::DataChannelEvent;
-use crate::frame::EncodedFrame;
+use crate::frame::ReceivedFrame;
 use crate::ice::{IceTransportState, SelectedPair};
 use crate::jsep::{RemoteTrack, SignalingState, TransceiverId};
 use crate::sdp::IceCandidate;
@@ -83,7 +83,7 @@ pub enum ConnectionEvent {
     Frame {
         /// The receiver's transceiver.
         transceiver: TransceiverId,
-        /// The frame.
-        frame: EncodedFrame,
+        /// The frame, and the packets that brought it.
+        frame: ReceivedFrame,
     },
 }

@@ -8,11 +8,11 @@ use super::ReceiverStats;
 use super::stats_report::RemoteSenderReport;
 use crate::codec::Codec;
 use crate::color::ColorSpace;
-use crate::frame::EncodedFrame;
+use crate::frame::ReceivedFrame;
 use crate::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::rtp::{RtpPacket, extensions};
-use crate::types::{MediaTime, SequenceNumber, Ssrc};
+use crate::types::{MediaTime, NtpTime, SequenceNumber, Ssrc};
 
 pub(super) struct InboundStream {
     ssrc: Ssrc,
@@ -32,6 +32,8 @@ pub(super) struct InboundStream {
     last_transit: Option<f64>,
     base: Option<Instant>,
     last_sender_report: Option<(u32, Instant)>,
+    /// A moment by the peer's wall clock and by the clock of its timestamps, by its last report.
+    capture_clock: Option<(NtpTime, u32)>,
     /// What the peer told last of the pictures' colours: with a keyframe that may be on its way still.
     told_color_space: Option<ColorSpace>,
     /// What it told with the last keyframe that was handed on.
@@ -58,6 +60,7 @@ impl InboundStream {
             last_transit: None,
             base: None,
             last_sender_report: None,
+            capture_clock: None,
             told_color_space: None,
             color_space: None,
             stats: ReceiverStats { ssrc: Some(ssrc), codec: Some(codec), ..ReceiverStats::default() },
@@ -79,6 +82,9 @@ impl InboundStream {
         self.received += 1;
         if self.codec != codec {
             // The peer changed the codec in mid-stream; what was not whole by now never will be.
+            if codec.clock_rate() != self.codec.clock_rate() {
+                self.capture_clock = None;
+            }
             self.codec = codec;
             self.buffer = buffer(codec, self.retransmission);
             self.stats.codec = Some(codec);
@@ -152,6 +158,7 @@ impl InboundStream {
 
     pub(super) fn handle_sender_report(&mut self, now: Instant, info: &SenderInfo) {
         self.last_sender_report = Some((info.middle_ntp(), now));
+        self.capture_clock = Some((NtpTime(info.ntp_time), info.rtp_time));
         self.stats.sender_report = Some(RemoteSenderReport {
             packets_sent: info.packet_count,
             bytes_sent: info.octet_count,
@@ -181,8 +188,18 @@ impl InboundStream {
         }
     }
 
-    pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
-        let mut frame = self.buffer.pop(now)?;
+    pub(super) fn request_keyframe(&mut self, now: Instant) {
+        self.buffer.request_keyframe(now);
+    }
+
+    pub(super) fn pop_frame(&mut self, now: Instant) -> Option<ReceivedFrame> {
+        let mut received = self.buffer.pop_received(now)?;
+        let frame = &mut received.frame;
+        // RFC 3550 §6.4.1: a report pairs the media clock with the wall clock.
+        frame.captured_at = self.capture_clock.map(|(ntp_time, rtp_time)| {
+            let ticks = received.rtp_timestamp.wrapping_sub(rtp_time).cast_signed();
+            ntp_time.offset(MediaTime::from_ticks(ticks.into(), self.codec.clock_rate()))
+        });
         frame.timestamp = frame.timestamp.offset(self.begins_at);
         if frame.keyframe {
             self.color_space = self.told_color_space;
@@ -191,7 +208,7 @@ impl InboundStream {
         self.last_frame = Some((frame.timestamp, now));
         self.stats.frames_received += 1;
         self.stats.key_frames_received += u64::from(frame.keyframe);
-        Some(frame)
+        Some(received)
     }
 
     /// RFC 3550 §6.4.1 and A.3: what was lost since the last report and since the beginning.

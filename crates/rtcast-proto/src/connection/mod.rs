@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use crate::codec::RtpCodec;
 use crate::data_channel::DataChannels;
 use crate::dtls::{Certificate, DtlsVersion};
 use crate::frame::PacketizedFrame;
@@ -434,6 +435,23 @@ impl Connection {
             slot.keyframes.catch_up_began(now);
         }
         begun
+    }
+
+    /// The codec, with the parameters that were negotiated, of what a transceiver has received last; `None` before
+    /// anything has come.
+    pub fn receive_codec(&self, transceiver: TransceiverId) -> Option<&RtpCodec> {
+        self.receivers.iter().find(|receiver| receiver.transceiver() == transceiver)?.codec()
+    }
+
+    /// Asks the peer for a keyframe of what a transceiver receives (RFC 4585 §6.3.1): at once, unless one was asked for
+    /// within the last half second or one and a half round-trip times. Ignored for sound, and where nothing comes. To be
+    /// followed by [`poll_transmit`](Self::poll_transmit).
+    pub fn request_keyframe(&mut self, now: Instant, transceiver: TransceiverId) {
+        let Some(receiver) = self.receivers.iter_mut().find(|receiver| receiver.transceiver() == transceiver) else {
+            return;
+        };
+        receiver.request_keyframe(now);
+        self.drive_receivers(now);
     }
 
     /// Whether, after frames were sent, there is more to do than to send: an event waits, or a timer was set anew.

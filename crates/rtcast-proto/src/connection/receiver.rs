@@ -6,9 +6,9 @@ use super::dtmf::ReceivedTones;
 use super::sources::Sources;
 use super::stats::ReceiverReport;
 use super::stats_report::RemoteSenderReport;
-use crate::codec::Codec;
+use crate::codec::{Codec, RtpCodec};
 use crate::color::COLOR_SPACE_EXTENSION;
-use crate::frame::EncodedFrame;
+use crate::frame::ReceivedFrame;
 use crate::jsep::{AUDIO_LEVEL_EXTENSION, MID_EXTENSION, NegotiatedMedia, TransceiverId};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::rtp::{RtpPacket, extensions};
@@ -239,8 +239,22 @@ impl RtpReceiver {
     }
 
     /// The next whole frame.
-    pub(super) fn pop_frame(&mut self, now: Instant) -> Option<EncodedFrame> {
+    pub(super) fn pop_frame(&mut self, now: Instant) -> Option<ReceivedFrame> {
         self.streams.iter_mut().find_map(|stream| stream.pop_frame(now))
+    }
+
+    /// The codec of the latest packet, as it was negotiated.
+    pub(super) fn codec(&self) -> Option<&RtpCodec> {
+        let payload_type = self.streams.last()?.stats().payload_type?;
+        let known = self.media.receive_codecs.iter().find(|entry| entry.payload_type == payload_type);
+        known.map(|entry| &entry.codec)
+    }
+
+    /// Asks the peer for a keyframe of what it sends, at the next feedback.
+    pub(super) fn request_keyframe(&mut self, now: Instant) {
+        if let Some(stream) = self.streams.last_mut() {
+            stream.request_keyframe(now);
+        }
     }
 
     pub(super) fn report(&self) -> ReceiverReport {

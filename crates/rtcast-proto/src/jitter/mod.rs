@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::codec::Codec;
-use crate::frame::EncodedFrame;
+use crate::frame::{Frame, KeyframeGate, ReceivedFrame};
 use crate::payload;
 use crate::types::MediaKind;
 
@@ -122,8 +122,8 @@ pub struct JitterBuffer {
     parameter_sets: ParameterSets,
     /// Timestamp and marker of the packet just before the window, if it came.
     before: Option<(u32, bool)>,
-    /// Video only: nothing can be decoded until a keyframe comes.
-    waiting: bool,
+    /// Video only: it is closed while nothing can be decoded until a keyframe comes.
+    gate: KeyframeGate,
     /// The first packet in the window with which a keyframe surely begins; kept while waiting.
     candidate: Option<u64>,
     /// When to ask for a keyframe, if one is missed.
@@ -147,7 +147,7 @@ impl JitterBuffer {
             timeline: Timeline::new(codec.clock_rate()),
             parameter_sets: ParameterSets::default(),
             before: None,
-            waiting: codec.kind() == MediaKind::Video,
+            gate: KeyframeGate::closed(codec.kind()),
             candidate: None,
             request_at: None,
             next_request: None,
@@ -186,7 +186,12 @@ impl JitterBuffer {
 
     /// Gives the next frame, in the order of the sequence numbers, if it is whole; gives up what was waited for too
     /// long.
-    pub fn pop(&mut self, now: Instant) -> Option<EncodedFrame> {
+    pub fn pop(&mut self, now: Instant) -> Option<Frame> {
+        self.pop_received(now).map(|received| received.frame)
+    }
+
+    /// The same with the payloads of the packets that brought it.
+    pub fn pop_received(&mut self, now: Instant) -> Option<ReceivedFrame> {
         loop {
             self.skip_to_keyframe();
             match self.window.front() {
@@ -219,6 +224,15 @@ impl JitterBuffer {
             self.statistics.keyframe_requests += 1;
         }
         due
+    }
+
+    /// Somebody who decodes or sends on what comes out needs a keyframe: one is asked for at the next
+    /// [`poll_keyframe_request`](Self::poll_keyframe_request), with the same time between two requests as after a loss.
+    pub fn request_keyframe(&mut self, now: Instant) {
+        if self.codec.kind() == MediaKind::Video {
+            let earliest = self.next_request.map_or(now, |earliest| earliest.max(now));
+            self.request_at.get_or_insert(earliest);
+        }
     }
 
     /// When something is to be done even if no packet comes.
@@ -321,7 +335,7 @@ impl JitterBuffer {
                 return;
             }
         }
-        if self.waiting
+        if !self.gate.is_open()
             && self.candidate.is_none_or(|candidate| index < candidate)
             && payload::starts_keyframe(self.codec, &packet.payload)
         {
@@ -349,7 +363,7 @@ impl JitterBuffer {
 
     /// Throws away what is before the first keyframe, if one is needed and its beginning is there.
     fn skip_to_keyframe(&mut self) {
-        let Some(candidate) = self.candidate.filter(|_| self.waiting) else {
+        let Some(candidate) = self.candidate.filter(|_| !self.gate.is_open()) else {
             return;
         };
         while self.window.start().is_some_and(|start| start < candidate) {
@@ -365,7 +379,7 @@ impl JitterBuffer {
     }
 
     /// Takes so many packets off the front, which make a whole frame, and joins them if they can be decoded.
-    fn take(&mut self, now: Instant, length: usize) -> Option<EncodedFrame> {
+    fn take(&mut self, now: Instant, length: usize) -> Option<ReceivedFrame> {
         let before = self.before;
         let packets = self.remove(length);
         let first = packets.iter().find(|packet| !packet.payload.is_empty())?;
@@ -378,26 +392,23 @@ impl JitterBuffer {
         let payloads: Vec<&[u8]> = packets.iter().map(|packet| packet.payload.as_ref()).collect();
         let joined = if begins { payload::depacketize(self.codec, &payloads).ok() } else { None };
         let joined = joined.and_then(|mut joined| {
-            if self.codec == Codec::H264 {
-                self.parameter_sets.complete(&mut joined);
-            }
-            (!self.waiting || joined.keyframe).then_some(joined)
+            let completed = self.codec == Codec::H264 && self.parameter_sets.complete(&mut joined);
+            self.gate.admits(joined.keyframe).then_some((joined, completed))
         });
-        let Some(joined) = joined else {
+        let Some((joined, completed)) = joined else {
             self.statistics.frames_dropped += 1;
             self.lose(now);
             return None;
         };
-        self.waiting = false;
         self.candidate = None;
-        self.request_at = None;
-        Some(EncodedFrame {
-            codec: self.codec,
-            data: joined.data,
-            timestamp: self.timeline.extend(now, timestamp),
-            keyframe: joined.keyframe,
-            color_space: None,
-        })
+        if joined.keyframe {
+            self.request_at = None;
+        }
+        let payloads = packets.into_iter().map(|packet| packet.payload).filter(|payload| !payload.is_empty());
+        let payloads = if completed { Vec::new() } else { payloads.collect() };
+        let frame =
+            Frame::new(self.codec, joined.data, self.timeline.extend(now, timestamp)).with_keyframe(joined.keyframe);
+        Some(ReceivedFrame { frame, rtp_timestamp: timestamp, payloads })
     }
 
     /// Gives up the frame at the front, with the gap in or after it.
@@ -418,14 +429,12 @@ impl JitterBuffer {
         if self.codec.kind() == MediaKind::Audio {
             return;
         }
-        let earliest = self.next_request.map_or(now, |earliest| earliest.max(now));
-        self.request_at.get_or_insert(earliest);
+        self.request_keyframe(now);
         // While waiting, no candidate means that the window holds none.
         let passed = self.candidate.is_some_and(|candidate| self.window.start().is_none_or(|start| candidate < start));
-        if !self.waiting || passed {
+        if self.gate.close() || passed {
             self.candidate = self.window.find(|packet| payload::starts_keyframe(self.codec, &packet.payload));
         }
-        self.waiting = true;
     }
 
     fn discard(&mut self, length: usize) {

@@ -14,8 +14,8 @@ pub(super) struct ParameterSets {
 
 impl ParameterSets {
     /// Learns the parameter sets of an access unit; puts the ones before it that a keyframe lacks. A keyframe for which
-    /// there are none is none: decoding cannot start with it.
-    pub(super) fn complete(&mut self, unit: &mut Depacketized) {
+    /// there are none is none: decoding cannot start with it. Returns whether the unit's bytes were changed.
+    pub(super) fn complete(&mut self, unit: &mut Depacketized) -> bool {
         let is_set = |unit: &&[u8]| {
             matches!(NalUnitType::of(unit), Some(NalUnitType::SequenceParameterSet | NalUnitType::PictureParameterSet))
         };
@@ -35,9 +35,11 @@ impl ParameterSets {
                 self.bytes.extend_from_slice(set);
             }
         }
-        if unit.keyframe && !complete {
+        let lacks = unit.keyframe && !complete;
+        if lacks {
             unit.keyframe = nal_units(&self.bytes).any(is_sequence);
             unit.data = [self.bytes.as_slice(), &unit.data].concat().into();
         }
+        lacks
     }
 }

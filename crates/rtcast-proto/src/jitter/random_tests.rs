@@ -26,7 +26,7 @@ fn instant() -> Instant {
 }
 
 /// A frame that looks like one of this codec from outside, in several pieces, with bytes that no other frame has.
-fn frame(codec: Codec, count: u32, keyframe: bool, random: &mut Random) -> EncodedFrame {
+fn frame(codec: Codec, count: u32, keyframe: bool, random: &mut Random) -> Frame {
     let mut body = |length: u64| -> Vec<u8> {
         // No zeros, which could look like a start code.
         let number = count.to_le_bytes().map(|byte| byte | 1);
@@ -55,13 +55,7 @@ fn frame(codec: Codec, count: u32, keyframe: bool, random: &mut Random) -> Encod
         }
         _ => body(150),
     };
-    EncodedFrame {
-        codec,
-        data: data.into(),
-        timestamp: MediaTime::from_ticks(count.into(), 30),
-        keyframe,
-        color_space: None,
-    }
+    Frame::new(codec, data, MediaTime::from_ticks(count.into(), 30)).with_keyframe(keyframe)
 }
 
 #[test]
@@ -77,7 +71,7 @@ fn whatever_comes_out_was_sent_whole_and_can_be_decoded() {
         let retransmission = random.below(4) > 0;
         let mut buffer = JitterBuffer::new(codec, JitterConfig { retransmission, ..JitterConfig::new(codec) });
         let mut packetizer = Packetizer::new(codec, 160);
-        let mut sent: Vec<EncodedFrame> = Vec::new();
+        let mut sent: Vec<Frame> = Vec::new();
         let mut history = BTreeMap::<u16, ReceivedPacket>::new();
         let mut travelling = BTreeMap::<(u64, u64), ReceivedPacket>::new();
         let (mut base, mut wants_keyframe, mut last, mut number) = (70_000, true, None::<usize>, 0);

@@ -37,7 +37,7 @@ struct Sender {
     codec: Codec,
     first_index: u64,
     first_timestamp: u32,
-    sent: Vec<EncodedFrame>,
+    sent: Vec<Frame>,
 }
 
 impl Sender {
@@ -58,7 +58,7 @@ impl Sender {
         }
         let step = if self.codec == Codec::Vp8 { 3_000 } else { 960 };
         let timestamp = MediaTime::from_ticks(count as i64 * step, self.codec.clock_rate());
-        let frame = EncodedFrame { codec: self.codec, data: data.into(), timestamp, keyframe, color_space: None };
+        let frame = Frame::new(self.codec, data, timestamp).with_keyframe(keyframe);
         self.sent.push(frame.clone());
         let packets = self.packetizer.packetize(&frame, instant()).unwrap();
         let last = packets.len() as u64 - 1;
@@ -82,7 +82,7 @@ fn push_all(buffer: &mut JitterBuffer, now: Instant, packets: impl IntoIterator<
     }
 }
 
-fn pop_all(buffer: &mut JitterBuffer, now: Instant) -> Vec<EncodedFrame> {
+fn pop_all(buffer: &mut JitterBuffer, now: Instant) -> Vec<Frame> {
     std::iter::from_fn(|| buffer.pop(now)).collect()
 }
 
@@ -207,7 +207,7 @@ fn a_keyframe_that_is_there_is_shown_without_waiting_for_what_was_before() {
     assert!(receiver.poll_keyframe_request(now), "joined in the middle");
     sender.send(3_000, false);
     push_all(&mut receiver, now, sender.send(3_000, true));
-    assert_eq!(pop_all(&mut receiver, now), [EncodedFrame { timestamp: MediaTime::ZERO, ..sender.sent[2].clone() }]);
+    assert_eq!(pop_all(&mut receiver, now), [sender.sent[2].clone().with_timestamp(MediaTime::ZERO)]);
     assert!(receiver.poll_nack(now + milliseconds(100)).is_empty());
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::codec::{Codec, RtpCodec};
-use crate::frame::{EncodedFrame, PacketizedFrame};
+use crate::frame::{Frame, PacketizedFrame, ReceivedFrame};
 
 pub mod av1;
 mod bits;
@@ -38,16 +38,10 @@ pub const MIN_PAYLOAD_LENGTH: usize = 100;
 ///
 /// ```
 /// use rtcast_proto::payload::{Packetizer, depacketize};
-/// use rtcast_proto::{Codec, EncodedFrame, MediaTime};
+/// use rtcast_proto::{Codec, Frame, MediaTime};
 /// # #[expect(clippy::disallowed_methods, reason = "an example needs some instant")]
 /// # let now = std::time::Instant::now();
-/// let frame = EncodedFrame {
-///     codec: Codec::Vp8,
-///     data: vec![0x10; 3_000].into(),
-///     timestamp: MediaTime::from_micros(33_333),
-///     keyframe: true,
-///     color_space: None,
-/// };
+/// let frame = Frame::new(Codec::Vp8, vec![0x10; 3_000], MediaTime::from_micros(33_333)).with_keyframe(true);
 /// let packets = Packetizer::new(Codec::Vp8, 1_200).packetize(&frame, now)?;
 /// assert_eq!((packets.len(), packets.timestamp), (3, 3_000));
 /// let payloads: Vec<&[u8]> = packets.iter().collect();
@@ -86,8 +80,8 @@ impl Packetizer {
     /// Cuts one frame, in decoding order.
     ///
     /// Fails for a frame of another codec, an empty or oversized one, and for bytes that are not in the form that
-    /// [`EncodedFrame`] promises; the state is then as before the call.
-    pub fn packetize(&mut self, frame: &EncodedFrame, captured_at: Instant) -> Result<PacketizedFrame, PayloadError> {
+    /// [`Frame`] promises; the state is then as before the call.
+    pub fn packetize(&mut self, frame: &Frame, captured_at: Instant) -> Result<PacketizedFrame, PayloadError> {
         if frame.codec != self.codec {
             return Err(PayloadError::WrongCodec { expected: self.codec, actual: frame.codec });
         }
@@ -104,6 +98,7 @@ impl Packetizer {
         let ticks = frame.timestamp.to_ticks(self.codec.clock_rate());
         let mut packets = PacketizedFrame::new(self.codec, ticks, frame.keyframe, captured_at, self.next_packet);
         packets.color_space = frame.color_space;
+        packets.picture_id = matches!(self.codec, Codec::Vp8 | Codec::Vp9).then_some(self.picture_id);
         match self.codec {
             Codec::H264 if self.single_nal_units => {
                 h264::packetize_single(&frame.data, self.max_payload, &mut packets)?;
@@ -116,17 +111,46 @@ impl Packetizer {
                 sound::packetize(self.codec, &frame.data, self.max_payload, &mut packets)?;
             }
         }
+        self.count(&packets);
+        Ok(packets)
+    }
+
+    /// Takes a frame that was received, to send it on in the packets that brought it, whose payloads are not copied. What
+    /// cannot be sent on like that (a payload that is longer than `longest`, something that was added) is cut anew.
+    ///
+    /// Fails as [`packetize`](Self::packetize) does.
+    pub fn forward(
+        &mut self,
+        received: &ReceivedFrame,
+        longest: usize,
+        captured_at: Instant,
+    ) -> Result<PacketizedFrame, PayloadError> {
+        let ReceivedFrame { frame, payloads, .. } = received;
+        let is_whole = !payloads.is_empty() && payloads.iter().all(|payload| payload.len() <= longest);
+        if frame.codec != self.codec || !is_whole || self.single_nal_units {
+            return self.packetize(frame, captured_at);
+        }
+        let picture_id = match self.codec {
+            Codec::Vp8 => payloads.first().and_then(|payload| vp8::picture_id(payload)),
+            Codec::Vp9 => payloads.first().and_then(|payload| vp9::picture_id(payload)),
+            _ => None,
+        };
+        let packets = PacketizedFrame::of_payloads(frame, captured_at, self.next_packet, picture_id, payloads.clone());
+        self.count(&packets);
+        Ok(packets)
+    }
+
+    const fn count(&mut self, packets: &PacketizedFrame) {
         // RFC 7741 §4.2, RFC 9628 §4.2: one identifier per picture, wrapping at 15 bits.
         self.picture_id = (self.picture_id + 1) & 0x7fff;
         self.next_packet += packets.len() as u64;
-        Ok(packets)
     }
 }
 
 /// A frame put together from its packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depacketized {
-    /// The bytes, in the form that [`EncodedFrame`] says.
+    /// The bytes, in the form that [`Frame`] says.
     pub data: Bytes,
     /// Whether decoding can start here. Always true for sound.
     pub keyframe: bool,
@@ -211,7 +235,7 @@ pub enum PayloadError {
         /// The greatest length in bytes.
         limit: usize,
     },
-    /// The frame to send is not in the form that [`EncodedFrame`] promises.
+    /// The frame to send is not in the form that [`Frame`] promises.
     #[error("the {codec} frame cannot be sent: {reason}")]
     MalformedFrame {
         /// The codec of the frame.

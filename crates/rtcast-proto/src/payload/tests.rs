@@ -2,7 +2,7 @@ use super::*;
 use crate::types::MediaTime;
 
 /// The frames of a small clip that an ordinary encoder made.
-fn clip(codec: Codec, file: &[u8]) -> Vec<EncodedFrame> {
+fn clip(codec: Codec, file: &[u8]) -> Vec<Frame> {
     let frames = match codec {
         Codec::H264 => access_units(file),
         _ => ivf_frames(file),
@@ -10,12 +10,9 @@ fn clip(codec: Codec, file: &[u8]) -> Vec<EncodedFrame> {
     frames
         .into_iter()
         .zip(0..)
-        .map(|(data, index)| EncodedFrame {
-            codec,
-            keyframe: is_keyframe(codec, &data),
-            data: data.into(),
-            timestamp: MediaTime::from_ticks(index, 30),
-            color_space: None,
+        .map(|(data, index)| {
+            let keyframe = is_keyframe(codec, &data);
+            Frame::new(codec, data, MediaTime::from_ticks(index, 30)).with_keyframe(keyframe)
         })
         .collect()
 }
@@ -46,7 +43,7 @@ fn ivf_frames(file: &[u8]) -> Vec<Vec<u8>> {
     frames
 }
 
-fn clips() -> Vec<(&'static str, Vec<EncodedFrame>)> {
+fn clips() -> Vec<(&'static str, Vec<Frame>)> {
     macro_rules! clip {
         ($codec:expr, $name:literal) => {
             ($name, clip($codec, include_bytes!(concat!("../../tests/fixtures/", $name))))
@@ -68,14 +65,8 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-fn frame(codec: Codec, data: &[u8]) -> EncodedFrame {
-    EncodedFrame {
-        codec,
-        data: Bytes::copy_from_slice(data),
-        timestamp: MediaTime::ZERO,
-        keyframe: true,
-        color_space: None,
-    }
+fn frame(codec: Codec, data: &[u8]) -> Frame {
+    Frame::new(codec, Bytes::copy_from_slice(data), MediaTime::ZERO).with_keyframe(true)
 }
 
 fn packetize(codec: Codec, max_payload: usize, data: &[u8]) -> Result<PacketizedFrame, PayloadError> {
@@ -403,13 +394,7 @@ fn h264_of_packetization_mode_0_is_sent_as_single_nal_units() {
             data.extend_from_slice(&[0, 0, 0, 1, [0x67, 0x68, 0x65][number.min(2)]]);
             data.resize(data.len() + length - 1, 0x55);
         }
-        EncodedFrame {
-            codec: Codec::H264,
-            data: data.into(),
-            timestamp: MediaTime::ZERO,
-            keyframe: true,
-            color_space: None,
-        }
+        Frame::new(Codec::H264, data, MediaTime::ZERO).with_keyframe(true)
     };
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
     let now = Instant::now();

@@ -78,6 +78,18 @@ pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     split_descriptor(payload).is_some_and(|(starts, piece)| starts && is_keyframe(piece))
 }
 
+/// The identifier of the picture that a packet's descriptor bears, of 7 or 15 bits.
+pub(super) fn picture_id(payload: &[u8]) -> Option<u16> {
+    let (required, rest) = take(payload)?;
+    let (extensions, rest) = take(rest).filter(|_| required & EXTENDED != 0)?;
+    let (high, rest) = take(rest).filter(|_| extensions & PICTURE_ID != 0)?;
+    if high & LONG_PICTURE_ID == 0 {
+        return Some(high.into());
+    }
+    let (low, _) = take(rest)?;
+    Some(u16::from_be_bytes([high & !LONG_PICTURE_ID, low]))
+}
+
 /// Whether the packet starts a frame (S is set for partition 0), and what follows its descriptor.
 fn split_descriptor(payload: &[u8]) -> Option<(bool, &[u8])> {
     let (&required, mut rest) = payload.split_first()?;

@@ -96,6 +96,17 @@ fn uncompressed_header(data: &[u8]) -> Option<(u32, BitReader<'_>)> {
     (!show_existing_frame && !non_key_frame && reader.bits(24)? == SYNC_CODE).then_some((profile, reader))
 }
 
+/// The identifier of the picture that a packet's descriptor bears, of 7 or 15 bits.
+pub(super) fn picture_id(payload: &[u8]) -> Option<u16> {
+    match *payload {
+        [flags, high, low, ..] if flags & PICTURE_ID != 0 && high & LONG_PICTURE_ID != 0 => {
+            Some(u16::from_be_bytes([high & !LONG_PICTURE_ID, low]))
+        }
+        [flags, short, ..] if flags & PICTURE_ID != 0 && short & LONG_PICTURE_ID == 0 => Some(short.into()),
+        _ => None,
+    }
+}
+
 pub(super) fn packetize(data: &[u8], picture_id: u16, max_payload: usize, packets: &mut PacketizedFrame) {
     let keyframe = is_keyframe(data);
     let structure = if keyframe { scalability_structure(data) } else { Vec::new() };

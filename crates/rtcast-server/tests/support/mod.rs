@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rtcast::{
-    Broadcast, Codec, Configuration, Direction, EncodedFrame, Endpoint, EndpointConfig, MediaKind, MediaStreamTrack,
+    Broadcast, Codec, Configuration, Direction, Endpoint, EndpointConfig, Frame, MediaKind, MediaStreamTrack,
     MediaTime, PeerConnection, PeerConnectionEvent, RtpCodec,
 };
 use rtcast_server::{Server, ServerEvent, Stream};
@@ -68,17 +68,11 @@ impl Drop for Feeder {
 }
 
 /// A keyframe of VP8, as far as the payload format looks into it, that tells its number.
-pub(crate) fn frame(number: u32) -> EncodedFrame {
+pub(crate) fn frame(number: u32) -> Frame {
     let mut data = vec![0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xb4, 0x00];
     data.extend_from_slice(&number.to_be_bytes());
     data.resize(3000, number as u8);
-    EncodedFrame {
-        codec: Codec::Vp8,
-        data: Bytes::from(data),
-        timestamp: MediaTime::from_micros(i64::from(number) * 33_333),
-        keyframe: true,
-        color_space: None,
-    }
+    Frame::new(Codec::Vp8, Bytes::from(data), MediaTime::from_micros(i64::from(number) * 33_333)).with_keyframe(true)
 }
 
 /// A peer connection that wants to receive pictures.
@@ -106,7 +100,7 @@ pub(crate) async fn forged_offer(viewer: &PeerConnection) -> String {
 }
 
 /// Waits until the viewer has received some frames as they were sent. To be called before the descriptions are complete.
-pub(crate) fn frames(viewer: &PeerConnection) -> JoinHandle<Vec<EncodedFrame>> {
+pub(crate) fn frames(viewer: &PeerConnection) -> JoinHandle<Vec<Frame>> {
     let mut events = viewer.events();
     tokio::spawn(async move {
         loop {

@@ -4,7 +4,7 @@ use std::os::raw::{c_int, c_uint};
 use std::ptr;
 use std::slice;
 
-use rtcast_peer::{Codec, MediaTime};
+use rtcast_track::{Codec, MediaTime};
 use vpx_sys as ffi;
 
 use super::Context;

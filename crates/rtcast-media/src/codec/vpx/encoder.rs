@@ -5,7 +5,7 @@ use std::os::raw::{c_int, c_long, c_uint, c_ulong};
 use std::ptr;
 use std::slice;
 
-use rtcast_peer::{Bitrate, Codec, EncodedFrame, RtpCodec};
+use rtcast_track::{Bitrate, Codec, Frame, RtpCodec};
 use vpx_sys as ffi;
 
 use super::{Context, describe};
@@ -63,7 +63,7 @@ impl VideoEncoder for Vp8Encoder {
         encoded_codec(Codec::Vp8)
     }
 
-    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<EncodedFrame>, MediaError> {
+    fn encode(&mut self, frame: &VideoFrame, force_keyframe: bool) -> Result<Option<Frame>, MediaError> {
         let size = (frame.width(), frame.height());
         // RFC 6386 §9.1: width and height have 14 bits.
         if size.0.max(size.1) > 16_383 {
@@ -94,7 +94,7 @@ impl Running {
         frame: &VideoFrame,
         force_keyframe: bool,
         duration: c_ulong,
-    ) -> Result<Option<EncodedFrame>, MediaError> {
+    ) -> Result<Option<Frame>, MediaError> {
         // libvpx refuses a time that does not rise.
         let ticks = frame.timestamp().to_ticks(TICKS).max(self.last_ticks.saturating_add(1));
         self.last_ticks = ticks;
@@ -107,12 +107,10 @@ impl Running {
             ffi::vpx_codec_encode(self.context.as_mut_ptr(), &raw const image, ticks, duration, flags, deadline)
         };
         self.context.check(result)?;
-        Ok(self.packet().map(|(data, keyframe)| EncodedFrame {
-            codec: Codec::Vp8,
-            data: data.into(),
-            timestamp: frame.timestamp(),
-            keyframe,
-            color_space: Some(frame.color_space()),
+        Ok(self.packet().map(|(data, keyframe)| {
+            Frame::new(Codec::Vp8, data, frame.timestamp())
+                .with_keyframe(keyframe)
+                .with_color_space(Some(frame.color_space()))
         }))
     }
 

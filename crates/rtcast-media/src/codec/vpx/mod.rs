@@ -10,7 +10,7 @@ pub(super) use encoder::Vp8Encoder;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
-use rtcast_peer::Codec;
+use rtcast_track::Codec;
 use vpx_sys as ffi;
 
 use super::codec_error;

@@ -8,7 +8,7 @@ use std::process::{ChildStdin, Command};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use rtcast_peer::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::super::input::Input;
 use super::super::matroska::Matroska;

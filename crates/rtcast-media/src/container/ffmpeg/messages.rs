@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use rtcast_peer::MediaTime;
+use rtcast_track::MediaTime;
 
 /// The errors that are kept: the last.
 const ERRORS: usize = 4;

@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_track::{MediaKind, MediaTime};
 
 pub(crate) use self::decoder::FfmpegDecoder;
 use self::messages::Messages;

@@ -11,7 +11,7 @@ mod track;
 
 use std::collections::VecDeque;
 
-use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_track::{MediaKind, MediaTime};
 
 use self::block::Block;
 use self::ebml::{Element, children, float, string, unsigned};

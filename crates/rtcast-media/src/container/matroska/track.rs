@@ -1,9 +1,9 @@
 //! Track entries: which codec a track has, and how its frames become packets (RFC 9559 §5.1.4, codec mappings RFC 9559 §11 and draft-ietf-cellar-codec).
 
 use bytes::Bytes;
-use rtcast_peer::{Codec, MediaKind, MediaTime};
 use rtcast_proto::payload;
 use rtcast_proto::payload::h264::nal_units;
+use rtcast_track::{Codec, MediaKind, MediaTime};
 
 use super::super::fields::Fields;
 use super::super::h264::{self, AvcConfiguration, ParameterSets};

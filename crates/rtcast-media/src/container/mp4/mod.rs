@@ -13,7 +13,7 @@ mod track;
 
 use bytes::Bytes;
 use mp4_atom::{Mehd, Tfra, Trex};
-use rtcast_peer::{MediaKind, MediaTime};
+use rtcast_track::{MediaKind, MediaTime};
 
 use self::boxes::{BoxHeader, children, decode, find, find_decoded};
 use self::fragment::TrackDefaults;

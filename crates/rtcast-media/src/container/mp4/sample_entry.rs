@@ -1,7 +1,7 @@
 //! Sample entries: which codec a track has and how its samples are to be rewritten (ISO/IEC 14496-12 §8.5.2).
 
 use bytes::Bytes;
-use rtcast_peer::Codec;
+use rtcast_track::Codec;
 
 use super::super::fields::Fields;
 use super::super::h264::{self, AvcConfiguration};

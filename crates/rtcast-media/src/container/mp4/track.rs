@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use mp4_atom::Elst;
-use rtcast_peer::{MediaKind, MediaTime};
 use rtcast_proto::payload::h264::NalUnitType;
+use rtcast_track::{MediaKind, MediaTime};
 
 use super::super::av1;
 use super::super::fields::Fields;

@@ -14,7 +14,7 @@ use super::random::Random;
 use super::retransmission::Retransmissions;
 use crate::codec::Codec;
 use crate::color::ColorSpace;
-use crate::frame::PacketizedFrame;
+use crate::frame::{KeyframeGate, PacketizedFrame};
 use crate::ice::SelectedPair;
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::{FIXED_HEADER_LENGTH, write_header};
@@ -126,7 +126,8 @@ pub(super) struct RtpSender {
     last_queued: Option<(Instant, u32)>,
     rtx_sequence: u64,
     queue: VecDeque<QueuedFrame>,
-    waiting_for_keyframe: bool,
+    /// Of sound, every frame is a keyframe.
+    gate: KeyframeGate,
     queued_bytes: usize,
     catch_up: Option<Box<CatchUp>>,
     /// What the last catch-up has shown of the path.
@@ -163,7 +164,7 @@ impl RtpSender {
             last_queued: None,
             rtx_sequence: u64::from(random.u32() & 0x7fff),
             queue: VecDeque::new(),
-            waiting_for_keyframe: false,
+            gate: KeyframeGate::opened(MediaKind::Video),
             queued_bytes: 0,
             catch_up: None,
             shown: None,
@@ -220,18 +221,15 @@ impl RtpSender {
             // The viewer is slower than the stream. A frame of which packets have left is finished; of the others only
             // what follows the next keyframe is of use.
             self.stats.frames_dropped += self.drop_waiting() as u64;
-            self.waiting_for_keyframe = true;
+            self.gate.close();
         }
         if frame.keyframe && frame.codec.kind() == MediaKind::Video && self.is_behind(frame) {
             // What the viewer is still owed leads to a picture that is older than this one.
             self.drop_waiting();
         }
-        if self.waiting_for_keyframe {
-            if !frame.keyframe {
-                self.stats.frames_dropped += 1;
-                return true;
-            }
-            self.waiting_for_keyframe = false;
+        if !self.gate.admits(frame.keyframe) {
+            self.stats.frames_dropped += 1;
+            return true;
         }
         self.push_frame(frame, timestamp, self.catch_up.is_some());
         false
@@ -251,7 +249,7 @@ impl RtpSender {
         if let Some(retransmissions) = &mut self.retransmissions {
             retransmissions.clear();
         }
-        self.waiting_for_keyframe = false;
+        self.gate.open();
         self.end_catch_up(now);
         let rate = stream_rate(frames.iter().map(|frame| &**frame));
         self.catch_up = Some(Box::new(CatchUp::new(now, rate, self.shown)));
@@ -611,7 +609,7 @@ fn color_space(frame: &PacketizedFrame, packet: usize) -> Option<&ColorSpace> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::EncodedFrame;
+    use crate::frame::Frame;
     use crate::payload::Packetizer;
     use crate::srtp::SrtpProfile;
     use crate::types::MediaTime;
@@ -626,9 +624,8 @@ mod tests {
         let (payload_type, rtx) = (PayloadType::new(96), Some(PayloadType::new(97)));
         let encoding = SendEncoding { codec: Codec::Vp8, payload_type, rtx_payload_type: rtx, nack: true };
         sender.set_encoding(Some(encoding), SendExtensions::default());
-        let data = vec![0x10; 5_000].into();
-        let frame =
-            EncodedFrame { codec: Codec::Vp8, data, timestamp: MediaTime::ZERO, keyframe: true, color_space: None };
+        let data = vec![0x10; 5_000];
+        let frame = Frame::new(Codec::Vp8, data, MediaTime::ZERO).with_keyframe(true);
         let packets = Arc::new(Packetizer::new(Codec::Vp8, 1_160).packetize(&frame, now).unwrap());
         let mut batch = TransmitBatch::default();
         let mut sent = |sender: &mut RtpSender, now| {

@@ -1,6 +1,6 @@
 //! NAL units in the byte stream format, H.264 Annex B.
 
-/// The start code that stands before every NAL unit of an [`EncodedFrame`](crate::EncodedFrame).
+/// The start code that stands before every NAL unit of an [`Frame`](crate::Frame).
 pub const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// What a NAL unit holds, H.264 §7.4.1, table 7-1.

@@ -5,42 +5,39 @@ use std::time::Instant;
 
 use rtcast_proto::connection::Connection;
 use rtcast_proto::jsep::TransceiverId;
-use rtcast_proto::{MediaKind, PacketizedFrame};
-
-use crate::broadcast::{Broadcast, FrameSink};
+use rtcast_track::{Broadcast, FrameSink, KeyframeGate, MediaKind, PacketizedFrame, Subscription};
 
 /// One sender that takes the frames of one broadcast.
-pub(super) struct Subscription {
-    broadcast: Broadcast,
-    sink: Arc<dyn FrameSink>,
+pub(super) struct Feed {
+    subscription: Subscription,
     next_packet: u64,
-    waiting_for_keyframe: bool,
+    gate: KeyframeGate,
 }
 
-impl Subscription {
+impl Feed {
     /// Joins the broadcast and sends what is kept of it.
     pub(super) fn join(
         now: Instant,
         broadcast: &Broadcast,
-        sink: Arc<dyn FrameSink>,
+        sink: &Arc<dyn FrameSink>,
         connection: &mut Connection,
         transceiver: TransceiverId,
     ) -> Self {
-        let group = broadcast.subscribe(&sink);
-        let video = broadcast.codec().codec.kind() == MediaKind::Video;
-        let mut subscription = Self { broadcast: broadcast.clone(), sink, next_packet: 0, waiting_for_keyframe: video };
-        if video && !subscription.catch_up(now, connection, transceiver, &group) {
+        let (subscription, group) = broadcast.subscribe(sink);
+        let kind = broadcast.codec().codec.kind();
+        let mut feed = Self { subscription, next_packet: 0, gate: KeyframeGate::closed(kind) };
+        if kind == MediaKind::Video && !feed.catch_up(now, connection, transceiver, &group) {
             broadcast.request_keyframe();
         }
-        subscription
+        feed
     }
 
     /// Answers the viewer's request for a keyframe: it is given the kept group of pictures once more, from its keyframe.
     /// Where none is kept the source is asked.
     pub(super) fn keyframe_requested(&mut self, now: Instant, connection: &mut Connection, transceiver: TransceiverId) {
-        let group = self.broadcast.group();
+        let group = self.broadcast().group();
         if !self.catch_up(now, connection, transceiver, &group) {
-            self.broadcast.request_keyframe();
+            self.broadcast().request_keyframe();
         }
     }
 
@@ -58,12 +55,12 @@ impl Subscription {
         }
         // Frames that are on their way to this shard are in the group already.
         self.next_packet = last.first_packet + last.len() as u64;
-        self.waiting_for_keyframe = false;
+        self.gate.open();
         true
     }
 
-    pub(super) fn broadcast(&self) -> &Broadcast {
-        &self.broadcast
+    pub(super) const fn broadcast(&self) -> &Broadcast {
+        self.subscription.broadcast()
     }
 
     /// Sends the next frame, unless it came with the kept group already or cannot be decoded after a gap.
@@ -78,22 +75,12 @@ impl Subscription {
         }
         let gap = self.next_packet != 0 && frame.first_packet > self.next_packet;
         self.next_packet = frame.first_packet + frame.len() as u64;
-        if gap && frame.codec.kind() == MediaKind::Video && !self.waiting_for_keyframe {
-            self.waiting_for_keyframe = true;
-            self.broadcast.request_keyframe();
+        if gap && self.gate.close() {
+            self.broadcast().request_keyframe();
         }
-        if self.waiting_for_keyframe {
-            if !frame.keyframe {
-                return;
-            }
-            self.waiting_for_keyframe = false;
+        if !self.gate.admits(frame.keyframe) {
+            return;
         }
         connection.send_frame(transceiver, frame, frame.timestamp);
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.broadcast.unsubscribe(&self.sink);
     }
 }
