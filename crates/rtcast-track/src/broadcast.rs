@@ -192,14 +192,14 @@ impl Broadcast {
     /// Joins a sink. Returns the kept group of pictures, which is empty if none is kept; frames sent later reach the sink,
     /// until the subscription is dropped. A sink that has joined more than once gets each frame once.
     pub fn subscribe(&self, sink: &Arc<dyn FrameSink>) -> (Subscription, Vec<Arc<PacketizedFrame>>) {
-        self.join(sink, |_| ())
+        self.join(sink, |_, _| ())
     }
 
-    /// Joins a reader, to whom `opening` hands what was kept for it.
+    /// Joins a reader, which `prepare` tells whether it is late, and hands what was kept for it.
     pub(crate) fn join(
         &self,
         sink: &Arc<dyn FrameSink>,
-        opening: impl FnOnce(Backlog),
+        prepare: impl FnOnce(bool, Option<Backlog>),
     ) -> (Subscription, Vec<Arc<PacketizedFrame>>) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -211,10 +211,14 @@ impl Broadcast {
                 None if closed => {}
                 None => state.sinks.push(Sink { sink: Arc::clone(sink), subscriptions: 1 }),
             }
-            if let Kept::Opening(backlog) = &mut state.kept {
-                opening(std::mem::replace(backlog, Backlog::new(MediaKind::Audio)));
+            let opening = match &mut state.kept {
+                Kept::Opening(backlog) => Some(std::mem::replace(backlog, Backlog::new(MediaKind::Audio))),
+                Kept::Group { .. } | Kept::Nothing => None,
+            };
+            if opening.is_some() {
                 state.kept = Kept::Nothing;
             }
+            prepare(state.started, opening);
             state.group()
         };
         self.inner.signal.joined();

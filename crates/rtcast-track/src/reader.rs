@@ -69,6 +69,9 @@ impl Backlog {
             // The source has been asked if a keyframe is missing there.
             let _ = self.push(frame);
         }
+        if !other.gate.is_open() {
+            self.gate.close();
+        }
     }
 
     fn pop(&mut self) -> Option<Frame> {
@@ -100,11 +103,21 @@ impl Queue {
 
     fn join(self: &Arc<Self>, broadcast: &Broadcast) -> Subscription {
         let sink = Arc::clone(self) as Arc<dyn FrameSink>;
-        if broadcast.makes_keyframes() {
-            lock(&self.state).backlog.gate.close();
-        }
-        let subscription = broadcast.join(&sink, |opening| lock(&self.state).backlog.append(&opening)).0;
-        if !lock(&self.state).backlog.gate.is_open() {
+        let makes_keyframes = broadcast.makes_keyframes();
+        let mut late = false;
+        let prepare = |started, opening: Option<Backlog>| {
+            let backlog = &mut lock(&self.state).backlog;
+            match opening {
+                Some(opening) => backlog.append(&opening),
+                None if started && makes_keyframes => {
+                    backlog.gate.close();
+                    late = !backlog.gate.is_open();
+                }
+                None => {}
+            }
+        };
+        let subscription = broadcast.join(&sink, prepare).0;
+        if late {
             broadcast.request_keyframe();
         }
         subscription

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{connect, endpoint, first_track, next_frame, wait_for};
 use rtcast_peer::{
-    Broadcast, Codec, Configuration, Frame, FrameSink, MediaKind, MediaStreamTrack, MediaTime, PacketizedFrame,
-    PeerConnection, PeerConnectionState, RtpCodec, TrackStateChange,
+    Broadcast, Codec, Configuration, Frame, FrameSink, MediaStreamTrack, MediaTime, PacketizedFrame, PeerConnection,
+    PeerConnectionState, RtpCodec, TrackStateChange,
 };
 
 /// A frame of a length of its own, over one packet or several, whose bytes tell its number.
@@ -134,7 +134,7 @@ async fn is_sent_on_and_recorded(codec: Codec) {
 
     // The end of what is received is the end of what was sent on.
     let (_joined, _) = rendition.subscribe(&(recorder.clone() as Arc<dyn FrameSink>));
-    hub.close();
+    hub.close().await;
     let ended = async {
         while !*recorder.ended.lock().unwrap() {
             tokio::time::sleep(Duration::from_millis(5)).await;
