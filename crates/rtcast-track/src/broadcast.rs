@@ -9,8 +9,8 @@ use rtcast_proto::payload::{Packetizer, PayloadError};
 use rtcast_proto::{Bitrate, Frame, MediaKind, PacketizedFrame, ReceivedFrame, RtpCodec};
 use tracing::debug;
 
+use crate::backlog::Backlog;
 use crate::lock;
-use crate::reader::{Backlog, FrameReader};
 use crate::rendition::Rendition;
 use crate::upstream::{Signal, Upstream};
 
@@ -181,12 +181,6 @@ impl Broadcast {
     /// What the sinks want of whoever makes the frames.
     pub fn upstream(&self) -> Upstream {
         Upstream::new(Arc::clone(&self.inner.signal))
-    }
-
-    /// The frames as they are sent from now on, for whoever records or inspects them in this process. Counts as demand
-    /// until it is dropped.
-    pub fn subscribe_frames(&self) -> FrameReader {
-        FrameReader::of_broadcast(self)
     }
 
     /// Joins a sink. Returns the kept group of pictures, which is empty if none is kept; frames sent later reach the sink,

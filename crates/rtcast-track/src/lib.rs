@@ -26,6 +26,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod broadcast;
 mod reader;
 mod rendition;

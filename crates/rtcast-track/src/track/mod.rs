@@ -1,5 +1,7 @@
 //! Tracks: media in one or more renditions.
 
+mod follower;
+
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -8,6 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use rtcast_proto::{Frame, MediaKind, RtpCodec};
 
+use self::follower::Follower;
 use crate::broadcast::Broadcast;
 use crate::lock;
 use crate::reader::FrameReader;
@@ -195,8 +198,7 @@ impl MediaStreamTrack {
 
     /// Reads the frames from now on, of the best rendition that there is at a time. Each reader gets all of them.
     pub fn reader(&self) -> FrameReader {
-        let (reader, observer) = FrameReader::of_track(&self.inner);
-        let observer: Arc<dyn TrackObserver> = observer;
+        let (reader, observer) = Follower::reader(&self.inner);
         self.observe(&observer);
         // It may have changed before it was observed.
         observer.track_changed(self.inner.id);
