@@ -8,6 +8,7 @@
 mod base64;
 pub mod codec;
 pub mod color;
+pub mod congestion;
 pub mod connection;
 pub mod data_channel;
 pub mod dtls;

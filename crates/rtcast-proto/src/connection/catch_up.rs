@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::pacer::Pacer;
+use crate::congestion::Pacer;
 use crate::frame::PacketizedFrame;
 
 /// How much faster than the stream it begins.

@@ -10,6 +10,7 @@ use crate::frame::ReceivedFrame;
 use crate::ice::{IceTransportState, SelectedPair};
 use crate::jsep::{RemoteTrack, SignalingState, TransceiverId};
 use crate::sdp::IceCandidate;
+use crate::types::Bitrate;
 
 /// Something that happened to a connection. The variants that the W3C knows bear its names.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +57,12 @@ pub enum ConnectionEvent {
     SendersChanged,
     /// Media can flow from now on.
     MediaReady,
+    /// What all media should take together is another than before, by the
+    /// [congestion controller](crate::congestion::CongestionController): whoever encodes is to aim at it.
+    TargetBitrateChanged {
+        /// The new target.
+        bitrate: Bitrate,
+    },
     /// The peer, or our own queue, needs a keyframe of what this sender sends.
     KeyframeRequested {
         /// The sender's transceiver.

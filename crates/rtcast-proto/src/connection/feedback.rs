@@ -5,6 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::{Connection, ConnectionEvent, REPORT_INTERVAL, RESTING_REPORT_INTERVAL, SenderSlot};
+use crate::congestion::Feedback;
 use crate::jsep::TransceiverId;
 use crate::rtcp::{ReportBlock, RtcpPacket, packets};
 use crate::types::Ssrc;
@@ -44,6 +45,7 @@ impl Connection {
             }
             RtcpPacket::ReceiverEstimatedMaximumBitrate { bitrate, .. } => {
                 self.estimate = Some(bitrate);
+                self.handle_feedback(now, Feedback::MaximumBitrate(bitrate));
             }
             RtcpPacket::Goodbye { ssrcs } => {
                 for receiver in &self.receivers {
@@ -52,8 +54,8 @@ impl Connection {
                     }
                 }
             }
-            // Nothing reckons with arrival times yet.
-            RtcpPacket::TransportFeedback(_) | RtcpPacket::SourceDescription { .. } | RtcpPacket::Other { .. } => {}
+            RtcpPacket::TransportFeedback(feedback) => self.handle_feedback(now, Feedback::Transport(&feedback)),
+            RtcpPacket::SourceDescription { .. } | RtcpPacket::Other { .. } => {}
         }
     }
 
@@ -61,6 +63,8 @@ impl Connection {
         for report in reports {
             if let Some(slot) = self.senders.iter_mut().find(|slot| slot.sender.ssrc == report.ssrc) {
                 slot.sender.handle_report(now, report);
+                let round_trip_time = slot.sender.stats().round_trip_time;
+                self.handle_feedback(now, Feedback::Report { report, round_trip_time });
             }
         }
     }

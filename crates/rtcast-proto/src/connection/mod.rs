@@ -7,6 +7,7 @@
 mod batch;
 mod catch_up;
 mod data;
+mod departure;
 mod dtmf;
 mod event;
 mod extensions;
@@ -16,7 +17,6 @@ mod history;
 mod inbound;
 mod keyframe_requests;
 mod negotiation;
-mod pacer;
 mod parameters;
 mod random;
 mod receiver;
@@ -49,9 +49,9 @@ use crate::rtp::RtpPacket;
 use crate::srtp::SrtpSession;
 use crate::types::Bitrate;
 
+use departure::{Congestion, Departure};
 use dtmf::Dtmf;
 use keyframe_requests::KeyframeRequests;
-use pacer::Pacer;
 pub(crate) use random::Random;
 use receiver::RtpReceiver;
 use sender::{RtpSender, Stopped};
@@ -73,11 +73,6 @@ pub use state::{IceGatheringState, PeerConnectionState};
 pub use stats::{ConnectionStats, ReceiverReport, SenderReport};
 pub use stats_report::RemoteSenderReport;
 pub use transport::DtlsTransportState;
-
-/// What a connection may send at once, and how fast what exceeds it may follow, so that the peer's socket buffer holds it.
-/// An ordinary frame leaves whole; what a late joiner catches up with has a slower pace of its own.
-const PACER_BURST: u64 = 128 * 1024;
-const PACER_BYTES_PER_SECOND: u64 = 12_500_000;
 
 /// Time between reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -157,7 +152,7 @@ pub struct Connection {
     random: Random,
     senders: Vec<SenderSlot>,
     receivers: Vec<RtpReceiver>,
-    pacer: Pacer,
+    congestion: Congestion,
     paced_until: Option<Instant>,
     next_report: Option<Instant>,
     rtcp: RtcpWriter,
@@ -234,7 +229,7 @@ impl Connection {
             random,
             senders: Vec::new(),
             receivers: Vec::new(),
-            pacer: Pacer::new(PACER_BYTES_PER_SECOND, PACER_BURST),
+            congestion: Congestion::default(),
             paced_until: None,
             next_report: None,
             rtcp: RtcpWriter::default(),
@@ -301,6 +296,7 @@ impl Connection {
             self.paced_until = None;
         }
         self.senders.iter_mut().for_each(|slot| slot.sender.handle_timeout(now));
+        self.drive_congestion(now);
         if !changed && self.only_reports(now) {
             // Whoever is written to anyway gets the report that is due soon as well: the thread wakes up half as often. The
             // check is the longer of the two, and with it in front both leave in one run. Who catches up is written to all
@@ -339,7 +335,9 @@ impl Connection {
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         let receivers = self.receivers.iter().filter_map(RtpReceiver::poll_timeout).min();
         let senders = self.senders.iter().filter_map(SenderSlot::poll_timeout).min();
-        let timers = [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers, senders];
+        let congestion = self.congestion.controller.poll_timeout();
+        let timers =
+            [self.transport.poll_timeout(), self.paced_until, self.next_report, receivers, senders, congestion];
         timers.into_iter().flatten().min()
     }
 
@@ -354,8 +352,8 @@ impl Connection {
         }
         let Some(pair) = self.transport.media_pair() else { return true };
         let Some(srtp) = self.transport.srtp() else { return true };
-        let available = self.pacer.available(now);
-        let mut budget = available;
+        let mut departure = Departure::new(now, pair, srtp, batch, &mut *self.congestion.controller);
+        let available = departure.budget();
         let mut outcome = Stopped::Done;
         // Whoever was interrupted goes on first, so that sound is not starved by a long picture or the reverse.
         for turn in 0..self.senders.len() {
@@ -366,7 +364,7 @@ impl Connection {
             }
             let first_frame = slot.sender.stats().frames_sent == 0;
             let measured = if slot.sender.catches_up() { self.transport.ice.round_trip_time() } else { None };
-            let stopped = slot.sender.poll_transmit(now, measured, pair, srtp, batch, &mut budget);
+            let stopped = slot.sender.poll_transmit(measured, &mut departure);
             if first_frame && slot.sender.stats().frames_sent > 0 {
                 // The first report follows the first frame at once, for the receiver aligns sound and pictures by it.
                 self.next_report = Some(now);
@@ -377,18 +375,15 @@ impl Connection {
                 break;
             }
         }
-        if budget < available {
-            self.pacer.consume(available - budget);
-            if self.next_report.is_some_and(|at| at > now + REPORT_INTERVAL) {
-                // The rest is over.
-                self.next_report = Some(now);
-            }
+        if departure.budget() < available && self.next_report.is_some_and(|at| at > now + REPORT_INTERVAL) {
+            // The rest is over.
+            self.next_report = Some(now);
         }
         match outcome {
             Stopped::Done | Stopped::CatchingUp => true,
             Stopped::BatchFull => false,
             Stopped::Paced(bytes) => {
-                self.paced_until = Some(now + self.pacer.wait_for(bytes.max(16 * 1024)));
+                self.paced_until = Some(now + self.congestion.controller.wait_for(bytes.max(16 * 1024)));
                 true
             }
         }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::TransmitBatch;
 use super::catch_up::{CatchUp, Shown, stream_rate};
+use super::departure::Departure;
 use super::extensions::SendExtensions;
 use super::history::{History, Sent, SentFrame};
 use super::random::Random;
@@ -15,10 +15,8 @@ use super::retransmission::Retransmissions;
 use crate::codec::Codec;
 use crate::color::ColorSpace;
 use crate::frame::{KeyframeGate, PacketizedFrame};
-use crate::ice::SelectedPair;
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::{FIXED_HEADER_LENGTH, write_header};
-use crate::srtp::SrtpSession;
 use crate::types::{MediaKind, PayloadType, SequenceNumber, Ssrc};
 
 /// Frames that wait for the socket, and their bytes; the frames are shared with the stream's other viewers. What comes on
@@ -392,19 +390,12 @@ impl RtpSender {
         self.catch_up.as_ref()?.next_at()
     }
 
-    /// Writes waiting packets until nothing is left, the batch is full or `budget` bytes are spent. The budget is
-    /// lowered by what was written.
-    pub(super) fn poll_transmit(
-        &mut self,
-        now: Instant,
-        measured: Option<Duration>,
-        pair: SelectedPair,
-        srtp: &SrtpSession,
-        batch: &mut TransmitBatch,
-        budget: &mut usize,
-    ) -> Stopped {
+    /// Writes waiting packets until nothing is left, the batch is full or the budget is spent; `measured` is the round-trip
+    /// time by ICE.
+    pub(super) fn poll_transmit(&mut self, measured: Option<Duration>, departure: &mut Departure<'_>) -> Stopped {
         let Some(encoding) = self.encoding.clone() else { return Stopped::Done };
-        let stopped = self.retransmit(now, &encoding, pair, srtp, batch, budget);
+        let now = departure.now;
+        let stopped = self.retransmit(&encoding, departure);
         if stopped != Stopped::Done {
             return stopped;
         }
@@ -413,7 +404,7 @@ impl RtpSender {
             catch_up.adapt(now, round_trips.latest);
             self.history.keep(now);
         }
-        let overhead = srtp.profile().rtp_overhead();
+        let overhead = departure.srtp.profile().rtp_overhead();
         while let Some(queued) = self.queue.front_mut() {
             if queued.next == 0 {
                 queued.first_sequence = self.next_sequence;
@@ -428,10 +419,10 @@ impl RtpSender {
                 let extension = colored.as_ref().unwrap_or(&plain).bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 let length = header_length + payload.len() + overhead;
-                if let Some(stopped) = held_back(now, &mut self.catch_up, *budget, length) {
+                if let Some(stopped) = held_back(departure, &mut self.catch_up, length) {
                     return stopped;
                 }
-                let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
+                let Some(space) = departure.batch.reserve(length) else { return Stopped::BatchFull };
                 if queued.next == 0 {
                     queued.sent_at = Some(now);
                     if queued.event.is_none() && (queued.catching_up || self.last_timestamp.is_some()) {
@@ -443,13 +434,12 @@ impl RtpSender {
                 let (payload_type, marker) = queued.event.unwrap_or((encoding.payload_type, last));
                 let sequence_number = SequenceNumber(index as u16);
                 write_header(space, marker, payload_type, sequence_number, queued.timestamp, self.ssrc, extension);
-                if srtp.protect_rtp(self.ssrc, index, header_length, payload, space).is_err() {
+                if departure.srtp.protect_rtp(self.ssrc, index, header_length, payload, space).is_err() {
                     // The space was made to measure and the key is valid, so this cannot happen; skipping the packet
                     // leaves a gap that the receiver handles like a loss.
                     debug_assert!(false, "a packet could not be protected");
                 } else {
-                    batch.commit(pair, length);
-                    *budget -= length;
+                    departure.commit(self.ssrc, length);
                     if let Some(catch_up) = &mut self.catch_up {
                         catch_up.consume(length);
                     }
@@ -588,11 +578,11 @@ impl QueuedFrame {
 
 /// Why a packet of that length must not leave now, if it must not. What is sent again has its share of a catch-up's pace: on
 /// top of it, it would only be lost as well.
-fn held_back(now: Instant, catch_up: &mut Option<Box<CatchUp>>, budget: usize, length: usize) -> Option<Stopped> {
-    if budget < length {
+fn held_back(departure: &Departure<'_>, catch_up: &mut Option<Box<CatchUp>>, length: usize) -> Option<Stopped> {
+    if !departure.admits(length) {
         return Some(Stopped::Paced(length));
     }
-    let admitted = catch_up.as_mut().is_none_or(|catch_up| catch_up.admits(now, length));
+    let admitted = catch_up.as_mut().is_none_or(|catch_up| catch_up.admits(departure.now, length));
     (!admitted).then_some(Stopped::CatchingUp)
 }
 
@@ -609,9 +599,12 @@ fn color_space(frame: &PacketizedFrame, packet: usize) -> Option<&ColorSpace> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::congestion::FixedRate;
+    use crate::connection::TransmitBatch;
     use crate::frame::Frame;
+    use crate::ice::SelectedPair;
     use crate::payload::Packetizer;
-    use crate::srtp::SrtpProfile;
+    use crate::srtp::{SrtpProfile, SrtpSession};
     use crate::types::MediaTime;
 
     #[test]
@@ -630,7 +623,9 @@ mod tests {
         let mut batch = TransmitBatch::default();
         let mut sent = |sender: &mut RtpSender, now| {
             batch.clear();
-            assert_eq!(sender.poll_transmit(now, None, pair, &srtp, &mut batch, &mut 1_000_000), Stopped::Done);
+            let mut controller = FixedRate::default();
+            let mut departure = Departure::new(now, pair, &srtp, &mut batch, &mut controller);
+            assert_eq!(sender.poll_transmit(None, &mut departure), Stopped::Done);
             batch.len()
         };
         assert!(!sender.enqueue(&packets, 0));

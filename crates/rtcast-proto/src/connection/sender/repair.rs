@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::super::batch::TransmitBatch;
+use super::super::departure::Departure;
 use super::super::history::{History, Sent};
 use super::super::retransmission::Retransmissions;
 use super::{QueuedFrame, RtpSender, SendEncoding, Stopped, color_space, held_back};
-use crate::ice::SelectedPair;
 use crate::rtp::{FIXED_HEADER_LENGTH, write_header};
-use crate::srtp::SrtpSession;
 use crate::types::{MediaKind, SequenceNumber};
 
 /// What may be sent again in a second at least: a few packets, however little a stream takes.
@@ -82,16 +80,9 @@ impl RtpSender {
         ((rate * through / 4.0) as u64).max(LEAST_ALLOWANCE) as usize
     }
 
-    pub(super) fn retransmit(
-        &mut self,
-        now: Instant,
-        encoding: &SendEncoding,
-        pair: SelectedPair,
-        srtp: &SrtpSession,
-        batch: &mut TransmitBatch,
-        budget: &mut usize,
-    ) -> Stopped {
-        let overhead = srtp.profile().rtp_overhead();
+    pub(super) fn retransmit(&mut self, encoding: &SendEncoding, departure: &mut Departure<'_>) -> Stopped {
+        let now = departure.now;
+        let overhead = departure.srtp.profile().rtp_overhead();
         while let Some(index) = self.retransmissions.as_ref().and_then(|waiting| waiting.front()) {
             if let Some((sent, packet)) = find_sent(&self.queue, &self.history, index)
                 && self.history.is_of_use(now, sent)
@@ -113,15 +104,14 @@ impl RtpSender {
                 body[prefix..prefix + payload.len()].copy_from_slice(payload);
                 let body = &body[..prefix + payload.len()];
                 let length = header_length + body.len() + overhead;
-                if let Some(stopped) = held_back(now, &mut self.catch_up, *budget, length) {
+                if let Some(stopped) = held_back(departure, &mut self.catch_up, length) {
                     return stopped;
                 }
-                let Some(space) = batch.reserve(length) else { return Stopped::BatchFull };
+                let Some(space) = departure.batch.reserve(length) else { return Stopped::BatchFull };
                 let number = SequenceNumber(sequence as u16);
                 write_header(space, marker, payload_type, number, sent.timestamp, ssrc, extension);
-                if srtp.protect_rtp(ssrc, sequence, header_length, body, space).is_ok() {
-                    batch.commit(pair, length);
-                    *budget -= length;
+                if departure.srtp.protect_rtp(ssrc, sequence, header_length, body, space).is_ok() {
+                    departure.commit(ssrc, length);
                     if let Some(catch_up) = &mut self.catch_up {
                         catch_up.consume(length);
                     }

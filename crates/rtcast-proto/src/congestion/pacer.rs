@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Spreads bursts. An ordinary frame fits the bucket and leaves at once; what a late joiner must catch up with does not.
 #[derive(Debug, Clone)]
-pub(super) struct Pacer {
+pub(crate) struct Pacer {
     bytes_per_second: u64,
     burst: u64,
     level: u64,
@@ -13,18 +13,18 @@ pub(super) struct Pacer {
 
 impl Pacer {
     /// A bucket of `burst` bytes, full at first, that takes `bytes_per_second`.
-    pub(super) const fn new(bytes_per_second: u64, burst: u64) -> Self {
+    pub(crate) const fn new(bytes_per_second: u64, burst: u64) -> Self {
         Self { bytes_per_second, burst, level: burst, updated: None }
     }
 
     /// Goes on with another rate and brim.
-    pub(super) const fn set_rate(&mut self, bytes_per_second: u64, burst: u64) {
+    pub(crate) const fn set_rate(&mut self, bytes_per_second: u64, burst: u64) {
         self.bytes_per_second = bytes_per_second;
         self.burst = burst;
     }
 
     /// The bytes that may leave now.
-    pub(super) fn available(&mut self, now: Instant) -> usize {
+    pub(crate) fn available(&mut self, now: Instant) -> usize {
         let updated = *self.updated.get_or_insert(now);
         let elapsed = now.saturating_duration_since(updated);
         let grown = (elapsed.as_micros() as u64).saturating_mul(self.bytes_per_second) / 1_000_000;
@@ -36,12 +36,12 @@ impl Pacer {
     }
 
     /// Takes bytes that have left.
-    pub(super) const fn consume(&mut self, bytes: usize) {
+    pub(crate) const fn consume(&mut self, bytes: usize) {
         self.level = self.level.saturating_sub(bytes as u64);
     }
 
     /// How long until `bytes` may leave.
-    pub(super) fn wait_for(&self, bytes: usize) -> Duration {
+    pub(crate) fn wait_for(&self, bytes: usize) -> Duration {
         let missing = (bytes as u64).min(self.burst).saturating_sub(self.level);
         Duration::from_micros((missing * 1_000_000).div_ceil(self.bytes_per_second))
     }
