@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rtcast_proto::congestion::{CongestionController, Feedback, FixedRate, SentPacket};
 use rtcast_proto::connection::ConnectionEvent;
-use rtcast_proto::{Bitrate, Codec, RtpCodec};
+use rtcast_proto::{Bitrate, Codec, JsepConfig, RtpCodec};
 use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 
 /// What a controller heard.
@@ -13,6 +13,7 @@ use rtcast_testkit::{Link, Pair, Side, vp8_frame};
 struct Heard {
     packets: usize,
     bytes: usize,
+    numbers: Vec<Option<u64>>,
     reports: usize,
     timeouts: usize,
 }
@@ -38,6 +39,7 @@ impl CongestionController for Halving {
         let mut heard = self.heard.lock().unwrap();
         heard.packets += 1;
         heard.bytes += packet.bytes;
+        heard.numbers.push(packet.transport_sequence_number);
     }
 
     fn handle_feedback(&mut self, _now: Instant, feedback: Feedback<'_>) {
@@ -99,6 +101,7 @@ fn a_controller_hears_of_packets_and_reports_and_each_change_of_its_target_is_to
     let heard = heard.lock().unwrap();
     let sent: u64 = stats.senders.iter().map(|sender| sender.stats.packets_sent).sum();
     assert_eq!(heard.packets as u64, sent);
+    assert!(heard.numbers.iter().all(Option::is_none), "none were negotiated");
     assert!(heard.bytes > 90_000, "{heard:?}");
     assert!(heard.reports >= 2, "{heard:?}");
     assert_eq!(heard.timeouts, 1);
@@ -106,6 +109,26 @@ fn a_controller_hears_of_packets_and_reports_and_each_change_of_its_target_is_to
     assert_eq!(told.len(), heard.reports + 1, "{told:?}");
     assert!(told.windows(2).all(|pair| pair[1] == pair[0] / 2) && told[0] == 8_000_000, "{told:?}");
     assert_eq!(pair.left.connection.target_bitrate().as_bps(), *told.last().unwrap());
+}
+
+#[test]
+fn packets_are_numbered_over_the_transport_where_that_was_negotiated_and_none_goes_twice_as_it_was() {
+    for retransmission in [true, false] {
+        let mut jsep = JsepConfig::default().with_transport_wide_feedback();
+        jsep.codecs.iter_mut().for_each(|codec| codec.retransmission = retransmission);
+        let mut pair = Pair::with_config(&Link::default(), 3, &jsep);
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let target = Bitrate::from_bps(8_000_000);
+        let controller = Halving { heard: Arc::clone(&heard), target, wake: None };
+        pair.with(Side::Left, |left, _| left.set_congestion_controller(Box::new(controller)));
+        call(&mut pair, 30);
+        assert_eq!(pair.right.frames.len(), 30);
+        let numbers = &heard.lock().unwrap().numbers;
+        assert!(numbers.len() >= 90);
+        // Without RTX the very same packet would have to go again, with the number that it had.
+        let expected: Vec<_> = (0..numbers.len() as u64).map(|number| retransmission.then_some(number)).collect();
+        assert_eq!(*numbers, expected);
+    }
 }
 
 #[test]

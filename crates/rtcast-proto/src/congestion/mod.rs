@@ -25,12 +25,15 @@ pub struct SentPacket {
     pub ssrc: Ssrc,
     /// The bytes of UDP payload: header, payload and authentication tag.
     pub bytes: usize,
+    /// Its number among all packets of the transport, of which the low 16 bits stand in the packet; `None` if none was
+    /// negotiated.
+    pub transport_sequence_number: Option<u64>,
 }
 
 impl SentPacket {
-    /// A packet of so many bytes.
+    /// A packet of so many bytes, without a number.
     pub const fn new(ssrc: Ssrc, bytes: usize) -> Self {
-        Self { ssrc, bytes }
+        Self { ssrc, bytes, transport_sequence_number: None }
     }
 }
 

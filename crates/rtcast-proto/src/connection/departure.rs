@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::batch::TransmitBatch;
-use super::{Connection, ConnectionEvent};
+use super::extensions::Stamp;
+use super::{Connection, ConnectionEvent, WallClock};
 use crate::congestion::{CongestionController, Feedback, FixedRate, SentPacket};
 use crate::ice::SelectedPair;
 use crate::srtp::SrtpSession;
@@ -15,7 +16,8 @@ pub(super) struct Departure<'a> {
     pub(super) pair: SelectedPair,
     pub(super) srtp: &'a SrtpSession,
     pub(super) batch: &'a mut TransmitBatch,
-    controller: &'a mut dyn CongestionController,
+    congestion: &'a mut Congestion,
+    clock: WallClock,
     /// The bytes that may leave still.
     budget: usize,
 }
@@ -26,10 +28,17 @@ impl<'a> Departure<'a> {
         pair: SelectedPair,
         srtp: &'a SrtpSession,
         batch: &'a mut TransmitBatch,
-        controller: &'a mut dyn CongestionController,
+        congestion: &'a mut Congestion,
+        clock: WallClock,
     ) -> Self {
-        let budget = controller.budget(now);
-        Self { now, pair, srtp, batch, controller, budget }
+        let budget = congestion.controller.budget(now);
+        Self { now, pair, srtp, batch, congestion, clock, budget }
+    }
+
+    /// What the next packet bears if it leaves now.
+    pub(super) fn stamp(&self) -> Stamp {
+        let transport_sequence_number = self.congestion.next_number as u16;
+        Stamp { transport_sequence_number, ntp_time: self.clock.ntp_time(self.now) }
     }
 
     /// Whether a packet of that length may leave now.
@@ -37,11 +46,16 @@ impl<'a> Departure<'a> {
         self.budget >= length
     }
 
-    /// Takes the packet that was written into the space reserved last.
-    pub(super) fn commit(&mut self, ssrc: Ssrc, length: usize) {
+    /// Takes the packet that was written into the space reserved last; `numbered` if it bears the number of the stamp.
+    pub(super) fn commit(&mut self, ssrc: Ssrc, length: usize, numbered: bool) {
         self.batch.commit(self.pair, length);
         self.budget = self.budget.saturating_sub(length);
-        self.controller.handle_sent(self.now, SentPacket::new(ssrc, length));
+        let congestion = &mut *self.congestion;
+        let transport_sequence_number = numbered.then_some(congestion.next_number);
+        congestion.next_number += u64::from(numbered);
+        congestion
+            .controller
+            .handle_sent(self.now, SentPacket { transport_sequence_number, ..SentPacket::new(ssrc, length) });
     }
 
     /// The bytes that may leave still.
@@ -50,17 +64,19 @@ impl<'a> Departure<'a> {
     }
 }
 
-/// The controller, and what was told of it.
+/// The controller, and what goes with it.
 #[derive(Debug)]
 pub(super) struct Congestion {
     pub(super) controller: Box<dyn CongestionController>,
     told: Bitrate,
+    /// The number of the next packet that has one.
+    next_number: u64,
 }
 
 impl Default for Congestion {
     fn default() -> Self {
         let controller = Box::<FixedRate>::default();
-        Self { told: controller.target_bitrate(), controller }
+        Self { told: controller.target_bitrate(), controller, next_number: 0 }
     }
 }
 

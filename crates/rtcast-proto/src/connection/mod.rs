@@ -352,7 +352,7 @@ impl Connection {
         }
         let Some(pair) = self.transport.media_pair() else { return true };
         let Some(srtp) = self.transport.srtp() else { return true };
-        let mut departure = Departure::new(now, pair, srtp, batch, &mut *self.congestion.controller);
+        let mut departure = Departure::new(now, pair, srtp, batch, &mut self.congestion, self.clock);
         let available = departure.budget();
         let mut outcome = Stopped::Done;
         // Whoever was interrupted goes on first, so that sound is not starved by a long picture or the reverse.

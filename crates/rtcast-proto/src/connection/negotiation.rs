@@ -224,13 +224,14 @@ impl Connection {
             slot.sender.set_encoding(None, SendExtensions::default());
             return false;
         };
-        let extensions = SendExtensions::negotiated(media);
         let encoding = SendEncoding {
             codec: entry.codec.codec,
             payload_type: entry.payload_type,
             rtx_payload_type: entry.rtx,
             nack: entry.rtx.is_some() || entry.feedback.contains(&RtcpFeedback::Nack),
         };
+        let repeats = encoding.nack && encoding.rtx_payload_type.is_none();
+        let extensions = SendExtensions::negotiated(media, repeats);
         slot.sender.set_encoding(Some(encoding), extensions);
         true
     }

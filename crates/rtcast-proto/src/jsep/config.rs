@@ -21,6 +21,10 @@ pub const ABS_SEND_TIME_EXTENSION: &str = "http://www.webrtc.org/experiments/rtp
 pub const TRANSPORT_WIDE_CC_EXTENSION: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
+/// The URI of the header extension that tells how a frame depends on others (AV1 RTP specification, appendix A.8).
+pub const DEPENDENCY_DESCRIPTOR_EXTENSION: &str =
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+
 /// A codec that is offered or accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodecCapability {

@@ -26,9 +26,9 @@ mod validate;
 use std::sync::Arc;
 
 pub use config::{
-    ABS_SEND_TIME_EXTENSION, AUDIO_LEVEL_EXTENSION, BundlePolicy, CodecCapability, HeaderExtensionCapability,
-    JsepConfig, LocalTransport, MID_EXTENSION, PLAYOUT_DELAY_EXTENSION, REPAIRED_RTP_STREAM_ID_EXTENSION,
-    RTP_STREAM_ID_EXTENSION, TRANSPORT_WIDE_CC_EXTENSION,
+    ABS_SEND_TIME_EXTENSION, AUDIO_LEVEL_EXTENSION, BundlePolicy, CodecCapability, DEPENDENCY_DESCRIPTOR_EXTENSION,
+    HeaderExtensionCapability, JsepConfig, LocalTransport, MID_EXTENSION, PLAYOUT_DELAY_EXTENSION,
+    REPAIRED_RTP_STREAM_ID_EXTENSION, RTP_STREAM_ID_EXTENSION, TRANSPORT_WIDE_CC_EXTENSION,
 };
 pub use h264::{SendFit, can_send};
 pub use negotiated::{

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::catch_up::{CatchUp, Shown, stream_rate};
 use super::departure::Departure;
-use super::extensions::SendExtensions;
+use super::extensions::{PacketExtensions, SendExtensions};
 use super::history::{History, Sent, SentFrame};
 use super::random::Random;
 use super::retransmission::Retransmissions;
@@ -412,11 +412,14 @@ impl RtpSender {
                 queued.timestamp = queued.timestamp_at(now, self.last_timestamp);
             }
             let count = queued.frame.len();
-            let plain = self.extensions.block(queued.with_mid, None, 0);
+            let mut told = PacketExtensions { mid: queued.with_mid, ..PacketExtensions::default() };
+            let plain = self.extensions.block(&told, 0);
             while let Some(payload) = queued.frame.payload(queued.next) {
-                let colored = color_space(&queued.frame, queued.next)
-                    .map(|space| self.extensions.block(queued.with_mid, Some(space), payload.len()));
-                let extension = colored.as_ref().unwrap_or(&plain).bytes();
+                told.color_space = color_space(&queued.frame, queued.next);
+                told.stamp = self.extensions.stamped().then(|| departure.stamp());
+                let own = told.color_space.is_some() || told.stamp.is_some();
+                let own = own.then(|| self.extensions.block(&told, payload.len()));
+                let extension = own.as_ref().unwrap_or(&plain).bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 let length = header_length + payload.len() + overhead;
                 if let Some(stopped) = held_back(departure, &mut self.catch_up, length) {
@@ -439,7 +442,7 @@ impl RtpSender {
                     // leaves a gap that the receiver handles like a loss.
                     debug_assert!(false, "a packet could not be protected");
                 } else {
-                    departure.commit(self.ssrc, length);
+                    departure.commit(self.ssrc, length, self.extensions.numbered());
                     if let Some(catch_up) = &mut self.catch_up {
                         catch_up.consume(length);
                     }
@@ -599,8 +602,8 @@ fn color_space(frame: &PacketizedFrame, packet: usize) -> Option<&ColorSpace> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::congestion::FixedRate;
-    use crate::connection::TransmitBatch;
+    use crate::connection::departure::Congestion;
+    use crate::connection::{TransmitBatch, WallClock};
     use crate::frame::Frame;
     use crate::ice::SelectedPair;
     use crate::payload::Packetizer;
@@ -621,10 +624,11 @@ mod tests {
         let frame = Frame::new(Codec::Vp8, data, MediaTime::ZERO).with_keyframe(true);
         let packets = Arc::new(Packetizer::new(Codec::Vp8, 1_160).packetize(&frame, now).unwrap());
         let mut batch = TransmitBatch::default();
+        let clock = WallClock { instant: now, ntp_time: 0 };
         let mut sent = |sender: &mut RtpSender, now| {
             batch.clear();
-            let mut controller = FixedRate::default();
-            let mut departure = Departure::new(now, pair, &srtp, &mut batch, &mut controller);
+            let mut congestion = Congestion::default();
+            let mut departure = Departure::new(now, pair, &srtp, &mut batch, &mut congestion, clock);
             assert_eq!(sender.poll_transmit(None, &mut departure), Stopped::Done);
             batch.len()
         };

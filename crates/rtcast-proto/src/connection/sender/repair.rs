@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::departure::Departure;
+use super::super::extensions::PacketExtensions;
 use super::super::history::{History, Sent};
 use super::super::retransmission::Retransmissions;
 use super::{QueuedFrame, RtpSender, SendEncoding, Stopped, color_space, held_back};
@@ -90,7 +91,13 @@ impl RtpSender {
                 && payload.len() <= MAX_RETRANSMITTED_PAYLOAD
             {
                 let marker = packet + 1 == sent.frame.len() && encoding.codec.kind() == MediaKind::Video;
-                let block = self.extensions.block(sent.with_mid, color_space(sent.frame, packet), payload.len());
+                let told = PacketExtensions {
+                    mid: sent.with_mid,
+                    stamp: self.extensions.stamped().then(|| departure.stamp()),
+                    color_space: color_space(sent.frame, packet),
+                    dependency_descriptor: None,
+                };
+                let block = self.extensions.block(&told, payload.len());
                 let extension = block.bytes();
                 let header_length = FIXED_HEADER_LENGTH + extension.len();
                 // RFC 4588 §4: a stream of its own whose payload begins with the original sequence number. Without it
@@ -111,7 +118,7 @@ impl RtpSender {
                 let number = SequenceNumber(sequence as u16);
                 write_header(space, marker, payload_type, number, sent.timestamp, ssrc, extension);
                 if departure.srtp.protect_rtp(ssrc, sequence, header_length, body, space).is_ok() {
-                    departure.commit(ssrc, length);
+                    departure.commit(ssrc, length, self.extensions.numbered());
                     if let Some(catch_up) = &mut self.catch_up {
                         catch_up.consume(length);
                     }
