@@ -12,9 +12,7 @@ pub(crate) fn seed() -> [u8; 32] {
 
 /// A random UUID of version 4 (RFC 9562 §5.4).
 pub(crate) fn uuid() -> String {
-    let mut bytes = seed();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&seed()[..16]);
+    rtcast_proto::random::uuid(bytes)
 }

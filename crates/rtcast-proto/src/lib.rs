@@ -17,6 +17,7 @@ pub mod ice;
 pub mod jitter;
 pub mod jsep;
 pub mod payload;
+pub mod random;
 pub mod rtcp;
 pub mod rtp;
 pub mod sctp;

@@ -122,7 +122,7 @@ impl Connection {
         for base in bases {
             if base.is_ipv4() == server.is_ipv4() && base.ip().is_loopback() == server.ip().is_loopback() {
                 let mut random = [0; 9];
-                random.copy_from_slice(&self.random.bytes()[..9]);
+                random.copy_from_slice(&self.random.bytes::<9>());
                 random[0] = self.gathering.owner;
                 self.transport.bindings.ask(now, url, server, base, random);
             }

@@ -9,7 +9,7 @@ use super::channel::Channel;
 use super::dcep::{Dcep, PPID_BINARY, PPID_BINARY_EMPTY, PPID_DCEP, PPID_STRING, PPID_STRING_EMPTY};
 use super::transport::{DataChannels, SctpTransportState, control};
 use super::{DataChannelEvent, DataChannelId, DataChannelInit, DataChannelMessage, DataChannelState};
-use crate::jsep::DtlsRole;
+use crate::dtls::DtlsRole;
 use crate::sctp::{PayloadProtocolId, SctpEvent, StreamId};
 
 impl DataChannels {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::channel::Channel;
 use super::dcep::{Dcep, PPID_BINARY, PPID_BINARY_EMPTY, PPID_DCEP, PPID_STRING, PPID_STRING_EMPTY};
 use super::{DataChannelError, DataChannelId, DataChannelInfo, DataChannelInit, DataChannelMessage, DataChannelState};
-use crate::jsep::{DtlsRole, NegotiatedData};
+use crate::dtls::DtlsRole;
+use crate::jsep::NegotiatedData;
 use crate::sctp::{
     Association, OutgoingMessage, Reliability, SctpAssociation, SctpConfig, SctpState, SctpStats, StreamId,
 };

@@ -14,7 +14,6 @@ pub use openssl_endpoint::OpenSslEndpoint;
 
 use std::time::Instant;
 
-pub use crate::jsep::DtlsRole;
 use crate::srtp::SrtpProfile;
 
 /// What errors advise where a key is of a kind that the default implementation does not know.
@@ -22,6 +21,15 @@ use crate::srtp::SrtpProfile;
 const WHAT_OPENSSL_DOES: &str = "build rtcast with its feature `openssl`, which takes any key";
 #[cfg(feature = "openssl")]
 const WHAT_OPENSSL_DOES: &str = "let DTLS 1.2 be spoken, which is OpenSSL's here (feature `openssl`) and takes any key";
+
+/// Which side of DTLS we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DtlsRole {
+    /// We send the ClientHello.
+    Client,
+    /// We wait for it.
+    Server,
+}
 
 /// Which versions of DTLS to speak.
 ///

@@ -180,14 +180,6 @@ pub(super) fn success_response(transaction: &Transaction, source: SocketAddr, pa
     finish(message, password)
 }
 
-/// Bytes that nobody foretells who does not know the secret.
-pub(super) fn derive(secret: &[u8; 32], purpose: &[u8], number: u64) -> [u8; 20] {
-    let mut mac = keyed(secret);
-    mac.update(purpose);
-    mac.update(&number.to_be_bytes());
-    mac.finalize().into_bytes().into()
-}
-
 fn keyed(password: &[u8]) -> Hmac<Sha1> {
     Hmac::new_from_slice(password).expect("HMAC takes keys of any length")
 }

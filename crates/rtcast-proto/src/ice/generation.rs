@@ -10,6 +10,7 @@ use super::candidate::LocalCandidate;
 use super::check::{self, CheckMessage, Class};
 use super::consent::{Consent, Quiet, Sides};
 use super::{IceCredentials, IceError, IceRole, IceTransportState, SelectedPair};
+use crate::random::Random;
 use crate::sdp;
 
 /// RFC 8863 §4: checks go on for 39.5 s before the transport may fail, whatever became of the candidates known by then.
@@ -106,8 +107,7 @@ pub(super) struct Generation {
     in_vain_since: Option<Instant>,
     searching_since: Option<Instant>,
     /// Makes what the peer must not foretell, with a number that never comes again.
-    secret: [u8; 32],
-    secrets_used: u64,
+    random: Random,
     round_trip_time: Option<Duration>,
     tie_breaker: u64,
     paths: Vec<Path>,
@@ -128,8 +128,8 @@ impl Generation {
         set_checking(&mut agent, CONNECTING);
         agent.set_max_candidate_pairs(MAX_FORMED_PAIRS);
         agent.set_ice_lite(lite);
-        let random = check::derive(&secret, b"tie-breaker", u64::from(number));
-        let tie_breaker = random.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte));
+        let mut random = Random::stream_of(secret, number);
+        let tie_breaker = random.u64();
         agent.set_control_tie_breaker(tie_breaker);
         Self {
             agent,
@@ -148,8 +148,7 @@ impl Generation {
             request: None,
             in_vain_since: None,
             searching_since: None,
-            secret,
-            secrets_used: 0,
+            random,
             round_trip_time: None,
             tie_breaker,
             paths: Vec::new(),
@@ -269,11 +268,8 @@ impl Generation {
     /// A check that asks whether the peer is where it says.
     pub(super) fn question(&mut self) -> Option<Vec<u8>> {
         let theirs = self.remote.as_ref()?;
-        let random = next_random(&self.secret, self.number, &mut self.secrets_used);
-        let mut transaction = [0; 12];
-        transaction.copy_from_slice(&random[..12]);
         let request = check::CheckRequest {
-            transaction,
+            transaction: self.random.bytes(),
             usernames: (&theirs.username_fragment, &self.credentials.username_fragment),
             priority: PEER_REFLEXIVE_PREFERENCE << 24,
             role: IceRole::Controlled,
@@ -431,7 +427,7 @@ impl Generation {
             if consent.is_due(now) {
                 let role = if self.agent.controlling() { IceRole::Controlling } else { IceRole::Controlled };
                 let sides = Sides { theirs, ours: &self.credentials, role, tie_breaker: self.tie_breaker };
-                let random = next_random(&self.secret, self.number, &mut self.secrets_used);
+                let random = self.random.bytes();
                 self.request = Some(consent.check(now, &sides, &random));
             }
             if self.agent_timeout.is_some_and(|at| at > now) {
@@ -490,7 +486,7 @@ impl Generation {
         };
         let priority = local.prio() & 0x00ff_ffff | PEER_REFLEXIVE_PREFERENCE << 24;
         set_checking(&mut self.agent, RESTING);
-        let random = next_random(&self.secret, self.number, &mut self.secrets_used);
+        let random = self.random.bytes();
         self.consent = Some(Box::new(Consent::new(now, pair, priority, self.round_trip_time(), &random)));
     }
 
@@ -675,12 +671,6 @@ impl Generation {
             }
         }
     }
-}
-
-/// Bytes that nobody foretells, others at each call.
-fn next_random(secret: &[u8; 32], generation: u32, used: &mut u64) -> [u8; 20] {
-    *used += 1;
-    check::derive(secret, b"consent", u64::from(generation) << 40 | *used)
 }
 
 fn set_checking(agent: &mut IceAgent, (interval, in_vain): Checking) {

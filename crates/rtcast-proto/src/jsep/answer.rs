@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::dtls::DtlsRole;
 use crate::jsep::codec_matching::{answer_formats, answer_telephone_events};
 use crate::jsep::config::LocalTransport;
 use crate::jsep::media_section::{self, SharedTransport};
-use crate::jsep::negotiated::DtlsRole;
 use crate::jsep::transceiver::Transceiver;
 use crate::jsep::{Created, Jsep, Owner, SignalingState};
 use crate::sdp::{DescriptionError, Direction, Media, SdpType, Session, SessionDescription, Setup};

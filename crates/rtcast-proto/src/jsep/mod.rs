@@ -7,7 +7,6 @@
 mod answer;
 mod codec_matching;
 mod config;
-mod entropy;
 mod h264;
 mod media_section;
 mod negotiated;
@@ -19,7 +18,6 @@ mod remote_candidate;
 mod remote_transport;
 mod rollback;
 mod set_description;
-mod state;
 mod transceiver;
 mod validate;
 
@@ -32,18 +30,19 @@ pub use config::{
 };
 pub use h264::{SendFit, can_send};
 pub use negotiated::{
-    DtlsRole, Negotiated, NegotiatedCodec, NegotiatedData, NegotiatedMedia, Outcome, RefusalReason, RefusedMedia,
-    RemoteSource, RemoteTrack, TelephoneEvents,
+    Negotiated, NegotiatedCodec, NegotiatedData, NegotiatedMedia, Outcome, RefusalReason, RefusedMedia, RemoteSource,
+    RemoteTrack, TelephoneEvents,
 };
 pub use remote_candidate::RemoteCandidate;
 pub use remote_transport::{IceParameters, RemoteTransport};
-pub use state::SignalingState;
 pub use transceiver::{Transceiver, TransceiverId, TransceiverInit};
 
 use crate::codec::RtpCodec;
+pub use crate::dtls::DtlsRole;
+pub use crate::sdp::SignalingState;
 pub(crate) use codec_matching::carries;
 
-use crate::jsep::entropy::Entropy;
+use crate::random::Random;
 use crate::sdp::{DescriptionError, Direction, SdpType, Session, SessionDescription};
 use crate::types::{MediaKind, Mid, Ssrc};
 
@@ -75,7 +74,7 @@ use crate::types::{MediaKind, Mid, Ssrc};
 #[derive(Debug, Clone)]
 pub struct Jsep {
     config: Arc<JsepConfig>,
-    entropy: Entropy,
+    random: Random,
     state: SignalingState,
     session_id: u64,
     session_version: u64,
@@ -133,12 +132,14 @@ enum Owner {
 impl Jsep {
     /// A connection without transceivers; many may share a configuration. The seed must be different and unpredictable for each connection.
     pub fn new(config: impl Into<Arc<JsepConfig>>, seed: [u8; 32]) -> Self {
-        let mut entropy = Entropy::new(seed);
+        let mut random = Random::new(seed);
         Self {
-            session_id: entropy.session_id(),
-            cname: entropy.cname(),
+            // RFC 8829 §5.2.1: the session identifier has 63 random bits.
+            session_id: random.u64() >> 1,
+            // RFC 7022 §4.2: a canonical name of 96 random bits, here as hexadecimal digits.
+            cname: random.bytes::<12>().iter().map(|byte| format!("{byte:02x}")).collect(),
             config: config.into(),
-            entropy,
+            random,
             state: SignalingState::Stable,
             session_version: 0,
             next_mid: 0,
@@ -443,8 +444,8 @@ impl Jsep {
         self.next_transceiver += 1;
         let transceivers = &self.transceivers;
         let taken = |ssrc: Ssrc| transceivers.iter().any(|t| t.ssrc == ssrc || t.rtx_ssrc == ssrc);
-        let ssrc = self.entropy.ssrc(taken);
-        let rtx_ssrc = self.entropy.ssrc(|rtx| rtx == ssrc || taken(rtx));
+        let ssrc = self.random.ssrc(taken);
+        let rtx_ssrc = self.random.ssrc(|rtx| rtx == ssrc || taken(rtx));
         self.transceivers.push(Transceiver {
             id,
             kind,
@@ -460,10 +461,10 @@ impl Jsep {
             ever_sent: false,
             track_id: None,
             stream_ids: Vec::new(),
-            msid_track: self.entropy.uuid(),
+            msid_track: self.random.uuid(),
             ssrc,
             rtx_ssrc,
-            remote_track_id: self.entropy.uuid(),
+            remote_track_id: self.random.uuid(),
             remote_stream_ids: Vec::new(),
             codec_preferences: Arc::default(),
         });

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::codec::Codec;
 use crate::codec::RtpCodec;
+use crate::dtls::DtlsRole;
 use crate::jsep::h264::{SendFit, can_send};
 use crate::jsep::media_section::transport_section;
 use crate::jsep::remote_transport::RemoteTransport;
@@ -77,15 +78,6 @@ pub struct RemoteTrack {
     pub track_id: String,
     /// The streams that it belongs to.
     pub stream_ids: Vec<String>,
-}
-
-/// Which side of DTLS we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DtlsRole {
-    /// We send the ClientHello.
-    Client,
-    /// We wait for it.
-    Server,
 }
 
 /// What both sides agreed on.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::jsep::SignalingState;
+use crate::sdp::SignalingState;
 
 /// Why a description, a candidate or a call about them was refused.
 ///

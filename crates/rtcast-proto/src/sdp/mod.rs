@@ -16,6 +16,7 @@ mod limits;
 mod lines;
 mod media;
 mod session;
+mod signaling_state;
 mod ssrc;
 
 pub use candidate::{Candidate, CandidateType, IceCandidate};
@@ -32,4 +33,5 @@ pub use lines::SdpLines;
 pub use media::Media;
 pub(crate) use media::Retransmissions;
 pub use session::Session;
+pub use signaling_state::SignalingState;
 pub use ssrc::{Msid, SsrcDescription, SsrcGroup};

@@ -24,7 +24,7 @@ use super::retransmission::RetransmissionQueue;
 use super::sequence::{ORIGIN, extend};
 use super::stream_reset::StreamReset;
 use super::{OutgoingMessage, SctpAssociation, SctpConfig, SctpError, SctpEvent, SctpState, SctpStats, StreamId};
-use crate::connection::Random;
+use crate::random::Random;
 use timers::Timers;
 
 /// As many streams as there can be, in both directions.
@@ -94,7 +94,7 @@ impl Association {
     /// An association that is not started. The seed must be unpredictable, and different for each.
     pub fn new(config: SctpConfig, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
-        let cookie_key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes());
+        let cookie_key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
         let (local_tag, local_tsn) = (random.u32().max(1), random.u32());
         Self {
             cookie_key,
