@@ -19,11 +19,13 @@ build: install-build ## build the command, optimised, into target/release/rtcast
 
 test: install-test check test-rust test-browser test-aiortc test-peers test-network test-attack ## install what the tests need and run them all
 
-check: ## formatting, lints, documentation, licences, advisories
+check: ## formatting, lints, the direction of imports, documentation, licences, advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package rtcast-testkit --package rtcast-proto --features rtcast-testkit/openssl --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@scripts/check-imports-test.py
+	@scripts/check-imports.py
 	cargo deny --log-level error check bans licenses sources
 	@scripts/check-advisories.sh
 
