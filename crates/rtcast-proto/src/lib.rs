@@ -24,6 +24,7 @@ pub mod sctp;
 pub mod sdp;
 pub mod srtp;
 pub mod stats;
+mod stun;
 pub mod types;
 
 pub use codec::{Codec, RtpCodec};

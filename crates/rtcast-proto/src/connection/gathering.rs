@@ -121,8 +121,7 @@ impl Connection {
         let bases: Vec<SocketAddr> = self.transport.ice.udp_hosts().collect();
         for base in bases {
             if base.is_ipv4() == server.is_ipv4() && base.ip().is_loopback() == server.ip().is_loopback() {
-                let mut random = [0; 9];
-                random.copy_from_slice(&self.random.bytes::<9>());
+                let mut random: [u8; 9] = self.random.bytes();
                 random[0] = self.gathering.owner;
                 self.transport.bindings.ask(now, url, server, base, random);
             }

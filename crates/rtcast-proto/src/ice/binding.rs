@@ -1,10 +1,13 @@
 //! Asking a STUN server how our address looks from outside (RFC 8489 §6, RFC 8445 §5.1.1.2).
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::SelectedPair;
+use crate::stun::{
+    self, Attribute, COOKIE, ERROR_CODE, HEAD_LENGTH, MAPPED_ADDRESS, Message, REQUEST, XOR_MAPPED_ADDRESS, xor_address,
+};
 
 /// RFC 8489 §6.2.1 begins with 500 ms; servers are asked one after the other anyway, and the first answer is waited for.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -141,9 +144,7 @@ impl Bindings {
 
 /// RFC 8489 §5: a binding request without attributes.
 fn request(transaction: &[u8; 12]) -> Vec<u8> {
-    let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-    message.extend_from_slice(transaction);
-    message
+    stun::begin(REQUEST, transaction, HEAD_LENGTH)
 }
 
 /// The byte that `Bindings::ask` was given for its owner, if this is an answer to a question of ours: by it, whoever
@@ -152,54 +153,36 @@ pub fn binding_owner(datagram: &[u8]) -> Option<u8> {
     // A success or error response to a binding request, the magic cookie, and our prefix.
     let head = datagram.get(..12)?;
     let response = head[0] == 1 && matches!(head[1], 0x01 | 0x11);
-    (response && head[4..8] == [0x21, 0x12, 0xa4, 0x42] && head[8..11] == TRANSACTION_PREFIX).then_some(head[11])
+    (response && head[4..8] == COOKIE && head[8..11] == TRANSACTION_PREFIX).then_some(head[11])
 }
 
 /// What a server without credentials answers to a binding request: our address as it sees it, or the code and text of
 /// its error. `None` for what is no such answer.
 pub fn binding_response(datagram: &[u8]) -> Option<Result<SocketAddr, (u16, String)>> {
-    // RFC 8489 §5: the class and method, the length of the attributes, the magic cookie, the transaction.
-    let (head, rest) = datagram.split_at_checked(20)?;
-    let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-    let mut attributes = rest.get(..length)?;
-    if head[4..8] != [0x21, 0x12, 0xa4, 0x42] {
-        return None;
-    }
+    let message = Message::parse(datagram)?;
+    // What follows the length is no part of it.
+    let message = Message { body: message.body.get(..message.length)?, ..message };
+    let mask: &[u8; 16] = datagram.get(4..HEAD_LENGTH)?.first_chunk()?;
+    let [_, class] = message.kind;
     let mut plain = None;
-    while let Some((kind_and_length, rest)) = attributes.split_first_chunk::<4>() {
-        let kind = u16::from_be_bytes([kind_and_length[0], kind_and_length[1]]);
-        let length = usize::from(u16::from_be_bytes([kind_and_length[2], kind_and_length[3]]));
-        let value = rest.get(..length)?;
-        match (kind, head[1]) {
+    for attribute in message.attributes() {
+        let Attribute { kind, value, .. } = attribute?;
+        match (kind, class) {
             // RFC 8489 §14.2: XOR-MAPPED-ADDRESS, hidden by the cookie and the transaction.
-            (0x0020, 0x01) => return mapped_address(value, &head[4..20]).map(Ok),
+            (XOR_MAPPED_ADDRESS, 0x01) => return xor_address(value, mask).map(Ok),
             // RFC 8489 §14.1: MAPPED-ADDRESS, which servers of RFC 3489 send.
-            (0x0001, 0x01) => plain = mapped_address(value, &[0; 16]),
+            (MAPPED_ADDRESS, 0x01) => plain = xor_address(value, &[0; 16]),
             // RFC 8489 §14.8: ERROR-CODE; the hundreds, the rest, and words.
-            (0x0009, 0x11) => {
-                let (code, text) = value.split_at_checked(4)?;
-                let code = u16::from(code[2] & 7) * 100 + u16::from(code[3].min(99));
+            (ERROR_CODE, 0x11) => {
+                let ([_, _, hundreds, rest], text) = value.split_first_chunk()?;
+                let code = u16::from(hundreds & 7) * 100 + u16::from(*rest.min(&99));
                 let text: String = String::from_utf8_lossy(text).chars().take(128).collect();
                 return Some(Err((code, text)));
             }
             _ => {}
         }
-        attributes = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     plain.map(Ok)
-}
-
-/// An address that was combined with `mask` bit by bit: its port with the first two bytes, its IP with as many as it has.
-fn mapped_address(value: &[u8], mask: &[u8]) -> Option<SocketAddr> {
-    let (head, ip) = value.split_at_checked(4)?;
-    let port = u16::from_be_bytes([head[2] ^ mask[0], head[3] ^ mask[1]]);
-    let unmasked = ip.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
-    let ip: IpAddr = match head[1] {
-        1 => <[u8; 4]>::try_from(unmasked.take(4).collect::<Vec<u8>>()).ok()?.into(),
-        2 => <[u8; 16]>::try_from(unmasked.collect::<Vec<u8>>()).ok()?.into(),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]

@@ -1,35 +1,16 @@
 //! STUN messages of a pair that is in use, read and written without the agent (RFC 8489, RFC 8445 §7, RFC 7675).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crc::{CRC_32_ISO_HDLC, Crc};
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
+use hmac::Mac;
 
 use super::IceRole;
+use crate::stun::{
+    self, ERROR, HEAD_LENGTH, ICE_CONTROLLED, ICE_CONTROLLING, MESSAGE_INTEGRITY, PRIORITY, REQUEST, SUCCESS,
+    USE_CANDIDATE, USERNAME, XOR_MAPPED_ADDRESS, keyed,
+};
 
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-
-const REQUEST: [u8; 2] = [0x00, 0x01];
-const SUCCESS: [u8; 2] = [0x01, 0x01];
-const ERROR: [u8; 2] = [0x01, 0x11];
-
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-const PRIORITY: u16 = 0x0024;
-const USE_CANDIDATE: u16 = 0x0025;
-const FINGERPRINT: u16 = 0x8028;
-const ICE_CONTROLLED: u16 = 0x8029;
-const ICE_CONTROLLING: u16 = 0x802a;
-
-/// RFC 8489 §14.7: what the checksum is combined with.
-const FINGERPRINT_MASK: u32 = 0x5354_554e;
-
-static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-
-/// Names a request, and the response to it.
-pub(super) type Transaction = [u8; 12];
+pub(super) use crate::stun::Transaction;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -57,26 +38,16 @@ impl<'a> CheckMessage<'a> {
     /// Reads a message. `None` for anything out of the ordinary: another method, an attribute that must be understood and
     /// is not known here, no MESSAGE-INTEGRITY.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (head, mut attributes) = bytes.split_first_chunk::<20>()?;
-        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        if head[4..8] != COOKIE || length != attributes.len() {
-            return None;
-        }
-        let class = match [head[0], head[1]] {
+        let message = stun::Message::parse(bytes).filter(|message| message.length == message.body.len())?;
+        let class = match message.kind {
             REQUEST => Class::Request,
             SUCCESS => Class::Success,
             ERROR => Class::Error,
             _ => return None,
         };
-        let mut transaction = [0; 12];
-        transaction.copy_from_slice(&head[8..]);
         let (mut username, mut has_priority, mut nominates, mut role) = (None, false, false, None);
-        loop {
-            let before = attributes.len();
-            let (kind_and_length, rest) = attributes.split_first_chunk::<4>()?;
-            let kind = u16::from_be_bytes([kind_and_length[0], kind_and_length[1]]);
-            let length = usize::from(u16::from_be_bytes([kind_and_length[2], kind_and_length[3]]));
-            let value = rest.get(..length)?;
+        for attribute in message.attributes() {
+            let stun::Attribute { kind, value, offset } = attribute?;
             match kind {
                 USERNAME => username = Some(value),
                 PRIORITY => has_priority = true,
@@ -88,12 +59,12 @@ impl<'a> CheckMessage<'a> {
                 MESSAGE_INTEGRITY => {
                     return Some(Self {
                         class,
-                        transaction,
+                        transaction: message.transaction,
                         username,
                         has_priority,
                         nominates,
                         role,
-                        covered: &bytes[..bytes.len() - before],
+                        covered: bytes.get(..offset)?,
                         integrity: value.try_into().ok()?,
                     });
                 }
@@ -101,14 +72,14 @@ impl<'a> CheckMessage<'a> {
                 ..0x8000 => return None,
                 _ => {}
             }
-            attributes = rest.get(length.next_multiple_of(4)..)?;
         }
+        None
     }
 
     /// Whether whoever wrote it knows the password.
     pub(super) fn verify(&self, password: &str) -> bool {
         // RFC 8489 §14.5: the length that is covered reaches to the end of MESSAGE-INTEGRITY.
-        let length = (self.covered.len() + 24 - 20) as u16;
+        let length = (self.covered.len() + 24 - HEAD_LENGTH) as u16;
         let mut mac = keyed(password.as_bytes());
         mac.update(&self.covered[..2]);
         mac.update(&length.to_be_bytes());
@@ -138,83 +109,27 @@ pub(super) struct CheckRequest<'a> {
 impl CheckRequest<'_> {
     pub(super) fn write(&self) -> Vec<u8> {
         let (theirs, ours) = self.usernames;
-        let mut message = begin(REQUEST, &self.transaction, 96 + theirs.len() + ours.len());
-        attribute(&mut message, USERNAME, &[theirs.as_bytes(), b":", ours.as_bytes()]);
-        attribute(&mut message, PRIORITY, &[&self.priority.to_be_bytes()]);
+        let mut message = stun::begin(REQUEST, &self.transaction, 96 + theirs.len() + ours.len());
+        stun::push_attribute(&mut message, USERNAME, &[theirs.as_bytes(), b":", ours.as_bytes()]);
+        stun::push_attribute(&mut message, PRIORITY, &[&self.priority.to_be_bytes()]);
         match self.role {
             IceRole::Controlling => {
-                attribute(&mut message, ICE_CONTROLLING, &[&self.tie_breaker.to_be_bytes()]);
-                attribute(&mut message, USE_CANDIDATE, &[]);
+                stun::push_attribute(&mut message, ICE_CONTROLLING, &[&self.tie_breaker.to_be_bytes()]);
+                stun::push_attribute(&mut message, USE_CANDIDATE, &[]);
             }
-            IceRole::Controlled => attribute(&mut message, ICE_CONTROLLED, &[&self.tie_breaker.to_be_bytes()]),
+            IceRole::Controlled => {
+                stun::push_attribute(&mut message, ICE_CONTROLLED, &[&self.tie_breaker.to_be_bytes()])
+            }
         }
-        finish(message, self.password)
+        stun::finish(message, self.password)
     }
 }
 
 /// The answer to a check that came from this address.
 pub(super) fn success_response(transaction: &Transaction, source: SocketAddr, password: &str) -> Vec<u8> {
-    let mut message = begin(SUCCESS, transaction, 80);
-    let mut value = [0; 20];
-    let port = source.port() ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
-    value[2..4].copy_from_slice(&port.to_be_bytes());
-    let mask: [u8; 16] = std::array::from_fn(|at| message[4 + at]);
-    let mut hide = |ip: &[u8]| {
-        for (place, (byte, mask)) in value[4..].iter_mut().zip(ip.iter().zip(mask)) {
-            *place = byte ^ mask;
-        }
-    };
-    let length = match source.ip() {
-        IpAddr::V4(ip) => {
-            hide(&ip.octets());
-            value[1] = 1;
-            8
-        }
-        IpAddr::V6(ip) => {
-            hide(&ip.octets());
-            value[1] = 2;
-            20
-        }
-    };
-    attribute(&mut message, XOR_MAPPED_ADDRESS, &[&value[..length]]);
-    finish(message, password)
-}
-
-fn keyed(password: &[u8]) -> Hmac<Sha1> {
-    Hmac::new_from_slice(password).expect("HMAC takes keys of any length")
-}
-
-fn begin(kind: [u8; 2], transaction: &Transaction, capacity: usize) -> Vec<u8> {
-    let mut message = Vec::with_capacity(capacity);
-    message.extend_from_slice(&kind);
-    message.extend_from_slice(&[0; 2]);
-    message.extend_from_slice(&COOKIE);
-    message.extend_from_slice(transaction);
-    message
-}
-
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[&[u8]]) {
-    let length: usize = value.iter().map(|part| part.len()).sum();
-    message.extend_from_slice(&kind.to_be_bytes());
-    message.extend_from_slice(&(length as u16).to_be_bytes());
-    value.iter().for_each(|part| message.extend_from_slice(part));
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-/// Appends MESSAGE-INTEGRITY and FINGERPRINT.
-fn finish(mut message: Vec<u8>, password: &str) -> Vec<u8> {
-    let set_length = |message: &mut [u8], appended: usize| {
-        let length = (message.len() + appended - 20) as u16;
-        message[2..4].copy_from_slice(&length.to_be_bytes());
-    };
-    set_length(&mut message, 24);
-    let mut mac = keyed(password.as_bytes());
-    mac.update(&message);
-    attribute(&mut message, MESSAGE_INTEGRITY, &[&mac.finalize().into_bytes()]);
-    set_length(&mut message, 8);
-    let checksum = CHECKSUM.checksum(&message) ^ FINGERPRINT_MASK;
-    attribute(&mut message, FINGERPRINT, &[&checksum.to_be_bytes()]);
-    message
+    let mut message = stun::begin(SUCCESS, transaction, 80);
+    stun::push_xor_address(&mut message, source);
+    stun::finish(message, password)
 }
 
 #[cfg(test)]
@@ -293,7 +208,7 @@ mod tests {
             let own = CheckMessage::parse(&bytes).unwrap();
             assert!(own.verify("secret") && own.class == Class::Success);
             let (covered, checksum) = bytes.split_at(bytes.len() - 8);
-            let expected = CHECKSUM.checksum(covered) ^ FINGERPRINT_MASK;
+            let expected = stun::fingerprint(covered);
             assert_eq!(checksum[4..], expected.to_be_bytes(), "RFC 8489 §14.7");
         }
     }
