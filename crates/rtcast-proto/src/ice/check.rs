@@ -118,7 +118,7 @@ impl CheckRequest<'_> {
                 stun::push_attribute(&mut message, USE_CANDIDATE, &[]);
             }
             IceRole::Controlled => {
-                stun::push_attribute(&mut message, ICE_CONTROLLED, &[&self.tie_breaker.to_be_bytes()])
+                stun::push_attribute(&mut message, ICE_CONTROLLED, &[&self.tie_breaker.to_be_bytes()]);
             }
         }
         stun::finish(message, self.password)
