@@ -1,39 +1,25 @@
-//! Base 64 (RFC 4648 §4), both ways.
+//! Base 64 (RFC 4648 §4), both ways, as PEM has it: over several lines, and not always padded.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use ::base64::Engine;
+use ::base64::alphabet::STANDARD;
+use ::base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+const ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The text, padded.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = ALPHABET[(group >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
+    ENGINE.encode(bytes)
 }
 
 /// The bytes of a text, white space left out; `None` if it is not base 64.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let letters = text.bytes().filter(|letter| !letter.is_ascii_whitespace());
-    let (mut bytes, mut group, mut bits, mut padding) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0, 0);
-    for letter in letters {
-        if letter == b'=' {
-            padding += 1;
-            continue;
-        }
-        let value = ALPHABET.iter().position(|known| *known == letter).filter(|_| padding == 0)?;
-        group = group << 6 | value as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((group >> bits) as u8);
-        }
-    }
-    (padding <= 2 && bits < 6).then_some(bytes)
+    let letters: Vec<u8> = text.bytes().filter(|letter| !letter.is_ascii_whitespace()).collect();
+    ENGINE.decode(letters).ok()
 }
 
 #[cfg(test)]
