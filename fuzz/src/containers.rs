@@ -44,7 +44,7 @@ pub fn container(data: &[u8]) {
         read(&mut *demuxer);
     }
     if let Err(error) = first {
-        assert!(!error.to_string().is_empty() && !error.hint().is_empty());
+        assert!(!error.to_string().is_empty() && rtcast_proto::Hint::hint(&error).is_some_and(|hint| !hint.is_empty()));
     }
 }
 

@@ -228,7 +228,11 @@ pub fn sdp_session(data: &[u8]) {
             let again = Session::parse(&written).expect("what was written can be read");
             assert_eq!(again, session);
         }
-        Err(error) => drop((error.to_string(), error.hint().map(str::len), error.problem())),
+        Err(error) => drop((
+            error.to_string(),
+            rtcast_proto::Hint::hint(&error).map(|hint| hint.len()),
+            rtcast_proto::Hint::problem(&error),
+        )),
     }
     if let Ok(lines) = SdpLines::parse(text) {
         SdpLines::parse(&lines.to_string()).expect("what was written can be read");

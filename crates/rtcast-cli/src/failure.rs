@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rtcast::Hint;
 use rtcast_server::printable;
 
 /// A failure: what happened and why, and what to do.
@@ -23,6 +24,21 @@ impl Failure {
     /// The command was given something that it cannot mean; exit code 2.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { usage: true, ..Self::failed(message, hint) }
+    }
+
+    /// What a library tells, in its words; exit code 1.
+    pub(crate) fn of(error: &impl Hint) -> Self {
+        Self::failed(error.problem(), error.hint().unwrap_or_default())
+    }
+
+    /// The same, where an option may help.
+    pub(crate) fn of_option(error: &impl Hint, option: &str) -> Self {
+        Self::failed(error.problem(), format!("{option}: {}", error.hint().unwrap_or_default()))
+    }
+
+    /// The same, where the option is at fault; exit code 2.
+    pub(crate) fn usage_of(error: &impl Hint, option: &str) -> Self {
+        Self { usage: true, ..Self::of_option(error, option) }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

@@ -1,8 +1,11 @@
 //! Errors of sources, containers and codecs.
 
+use std::borrow::Cow;
 use std::io;
 
-/// What went wrong with a source; the text says what happened and why, [`MediaError::hint`] what to do.
+use rtcast_proto::Hint;
+
+/// What went wrong with a source; the text says what happened and why, [`Hint`] what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
@@ -64,10 +67,19 @@ impl MediaError {
     pub const fn is_recoverable(&self) -> bool {
         matches!(self, Self::Codec { .. })
     }
+}
 
-    /// What to do about it; never empty.
-    pub fn hint(&self) -> String {
+impl Hint for MediaError {
+    fn problem(&self) -> String {
         match self {
+            Self::Unsupported { what, .. } => format!("{what} is not supported"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// What to do about it; there always is something.
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
             Self::Io { error, .. } => match error.kind() {
                 io::ErrorKind::NotFound => "check the path; one that does not begin with / counts from here".into(),
                 io::ErrorKind::PermissionDenied => {
@@ -81,13 +93,12 @@ impl MediaError {
             Self::Invalid { .. } => "see whether another player shows it, such as `ffplay`; if one does, please \
                                      report it, else get or make the file again"
                 .into(),
-            Self::Unplayable { hint, .. } | Self::Unsupported { hint, .. } => hint.clone(),
+            Self::Unplayable { hint, .. } | Self::Unsupported { hint, .. } => hint.into(),
             Self::NoSuchStream { .. } => "choose a source with pictures or sound".into(),
-            Self::Codec { codec, .. } => {
-                format!(
-                    "see whether another player shows it; with `ffmpeg` installed, that decodes what {codec} cannot"
-                )
-            }
-        }
+            Self::Codec { codec, .. } => format!(
+                "see whether another player shows it; with `ffmpeg` installed, that decodes what {codec} cannot"
+            )
+            .into(),
+        })
     }
 }

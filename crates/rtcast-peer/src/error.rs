@@ -1,14 +1,15 @@
 //! What can go wrong with a peer connection.
 
+use std::borrow::Cow;
 use std::io;
 
-use rtcast_proto::DescriptionError;
 use rtcast_proto::connection::DtmfError;
 use rtcast_proto::data_channel::DataChannelError;
 use rtcast_proto::dtls::CertificateError;
 use rtcast_proto::ice::IceServerError;
+use rtcast_proto::{DescriptionError, Hint};
 
-/// An error of a peer connection. [`name`](Self::name) is the W3C's name of the exception.
+/// An error of a peer connection. [`name`](Self::name) is the W3C's name of the exception, [`Hint`] tells what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -80,16 +81,32 @@ impl Error {
             Self::Io(_) | Self::Certificate(_) => "OperationError",
         }
     }
+}
 
-    /// What to do about it, apart from the text that says what happened.
-    pub fn hint(&self) -> Option<&str> {
+impl Hint for Error {
+    fn problem(&self) -> String {
+        match self {
+            Self::Description(error) => error.problem(),
+            Self::DataChannel(error) => error.problem(),
+            Self::Dtmf(error) => error.problem(),
+            Self::IceServer(error) => error.problem(),
+            Self::Type { problem, .. }
+            | Self::InvalidAccess { problem, .. }
+            | Self::InvalidModification { problem, .. } => problem.clone(),
+            Self::Closed | Self::NotFound { .. } | Self::Io(_) | Self::Certificate(_) => self.to_string(),
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Description(error) => error.hint(),
-            Self::IceServer(error) => Some(error.hint),
+            Self::DataChannel(error) => error.hint(),
+            Self::Dtmf(error) => error.hint(),
+            Self::IceServer(error) => error.hint(),
             Self::Type { hint, .. } | Self::InvalidAccess { hint, .. } | Self::InvalidModification { hint, .. } => {
-                Some(hint)
+                Some(Cow::Borrowed(hint))
             }
-            _ => None,
+            Self::Closed | Self::NotFound { .. } | Self::Io(_) | Self::Certificate(_) => None,
         }
     }
 }

@@ -37,7 +37,7 @@ pub use rtcast_proto::ice::{
 };
 pub use rtcast_proto::stats::{self, RtcStats, StatsDictionary, StatsReport};
 pub use rtcast_proto::{
-    Bitrate, Codec, DescriptionError, DescriptionLimits, Direction, Frame, IceCandidate, JsepConfig, MediaKind,
+    Bitrate, Codec, DescriptionError, DescriptionLimits, Direction, Frame, Hint, IceCandidate, JsepConfig, MediaKind,
     MediaTime, Mid, PayloadType, RtpCodec, SdpType, SequenceNumber, SessionDescription, SignalingState, Ssrc, ToJson,
 };
 pub use rtcast_track::{

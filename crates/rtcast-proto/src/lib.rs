@@ -13,6 +13,7 @@ pub mod connection;
 pub mod data_channel;
 pub mod dtls;
 pub mod frame;
+mod hint;
 pub mod ice;
 pub mod jitter;
 pub mod jsep;
@@ -30,6 +31,7 @@ pub mod types;
 pub use codec::{Codec, RtpCodec};
 pub use color::{ColorPrimaries, ColorRange, ColorSpace, MatrixCoefficients, TransferCharacteristics};
 pub use frame::{Frame, KeyframeGate, Layer, PacketizedFrame, ReceivedFrame, Rotation};
+pub use hint::Hint;
 pub use jsep::{Jsep, JsepConfig, LocalTransport, SignalingState};
 pub use sdp::{
     Candidate, DescriptionError, DescriptionLimits, Direction, IceCandidate, SdpType, SessionDescription, ToJson,

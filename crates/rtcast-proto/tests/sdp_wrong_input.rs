@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rtcast_proto::sdp::{DescriptionError, DescriptionLimits, SdpType, Session, SessionDescription};
-use rtcast_proto::{Candidate, IceCandidate, ToJson};
+use rtcast_proto::{Candidate, Hint, IceCandidate, ToJson};
 
 const OFFER: &str = include_str!("fixtures/chromium_offer.sdp");
 

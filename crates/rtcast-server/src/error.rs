@@ -1,9 +1,12 @@
 //! Why a server did not start.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
-/// Why a server did not start; the text says what happened and why, [`ServerError::hint`] what to do.
+use rtcast::Hint;
+
+/// Why a server did not start; the text says what happened and why, [`Hint`] what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -58,10 +61,10 @@ pub enum ServerError {
     },
 }
 
-impl ServerError {
-    /// What a person can do about it.
-    pub const fn hint(&self) -> &'static str {
-        match self {
+impl Hint for ServerError {
+    /// What a person can do about it; there always is something.
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Bind { .. } => "choose an address of this machine, such as 0.0.0.0, and a port above 1023",
             Self::PortsTaken { .. } => "choose another port, or 0 for any free one",
             Self::Endpoint { .. } => "check that the address is one of this machine's, and how many files may be open",
@@ -69,6 +72,7 @@ impl ServerError {
             Self::Name { .. } => "use letters, digits, '-', '_' and '.', at most 64 of them",
             Self::IceServer { .. } => "give stun:host[:port], or turn:host[:port] with a user name and a password",
             Self::DuplicateName { .. } => "give each stream a name of its own",
-        }
+        };
+        Some(hint.into())
     }
 }

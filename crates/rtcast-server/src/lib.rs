@@ -48,6 +48,6 @@ pub use error::ServerError;
 pub use event::{LeaveReason, ServerEvent, Signalling, ViewerId};
 pub use origin::{AllowedError, AllowedHost, AllowedOrigin, OriginName};
 pub use server::{Server, ServerBuilder, ServerStats};
-pub use stream::Stream;
+pub use stream::{Stream, name_of};
 pub use text::printable;
 pub use time::TimeLimits;

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rtcast::{
-    DescriptionError, DescriptionLimits, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription,
+    DescriptionError, DescriptionLimits, Hint, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription,
 };
 use tokio::time::timeout;
 
@@ -116,12 +116,11 @@ pub(crate) async fn add_candidate(connection: &PeerConnection, candidate: IceCan
 
 impl From<rtcast::Error> for ErrorObject {
     fn from(error: rtcast::Error) -> Self {
-        let mut message = error.to_string();
-        // The words of some errors end with the hint, which goes by itself here.
-        if let Some(head) = error.hint().and_then(|hint| message.strip_suffix(hint)) {
-            message.truncate(head.trim_end_matches([' ', ';', ':', ',']).len());
+        Self {
+            name: error.name().to_owned(),
+            message: error.problem(),
+            hint: error.hint().map(|hint| hint.into_owned()),
         }
-        Self { name: error.name().to_owned(), message, hint: error.hint().map(Into::into) }
     }
 }
 

@@ -39,7 +39,7 @@ pub use broadcast::{Broadcast, BroadcastId, FrameSink, Subscription};
 pub use reader::FrameReader;
 pub use rendition::Rendition;
 pub use rtcast_proto::{
-    Bitrate, Codec, ColorSpace, Frame, KeyframeGate, Layer, MediaKind, MediaTime, NtpTime, PacketizedFrame,
+    Bitrate, Codec, ColorSpace, Frame, Hint, KeyframeGate, Layer, MediaKind, MediaTime, NtpTime, PacketizedFrame,
     ReceivedFrame, Rotation, RtpCodec,
 };
 pub use source::FrameSource;

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rtcast::MediaError;
 use rtcast::media::pattern::PatternOptions;
 use rtcast::media::{CodecPolicy, MediaPlayer};
-use rtcast_server::{Server, ServerError, ServerEvent, ServerStats, Stream, printable};
+use rtcast_server::{Server, ServerError, ServerEvent, ServerStats, Stream, name_of, printable};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -21,7 +20,6 @@ use crate::usage::Usage;
 
 /// How long what was sent last may travel before the goodbye, when the source has ended.
 const LAST_FRAMES: Duration = Duration::from_millis(500);
-const LONGEST_NAME: usize = 64;
 
 /// Streams until the source ends or somebody presses Ctrl-C.
 pub(crate) async fn run(options: StreamOptions) -> Result<(), Failure> {
@@ -136,11 +134,11 @@ async fn stream(options: &StreamOptions, output: &Output) -> Result<(), Stop> {
                 }
                 Err(error) if options.no_loop => {
                     tokio::time::sleep(LAST_FRAMES).await;
-                    break Err(Stop::Failure(media_failure(&error)));
+                    break Err(Stop::Failure(Failure::of(&*error)));
                 }
                 // It was to be played for as long as the server runs, and whoever started that decides when it ends.
                 Err(error) => {
-                    let failure = media_failure(&error);
+                    let failure = Failure::of(&*error);
                     tracing::error!(hint = failure.hint, "{}; the server goes on", failure.message);
                     let written = output.failed(&failure);
                     failed = Some(failure);
@@ -194,24 +192,14 @@ async fn open(options: &StreamOptions) -> Result<MediaPlayer, Failure> {
         None => builder.test_pattern(PatternOptions::default()),
         Some(path) => builder.open(path).await,
     };
-    player.map_err(|error| media_failure(&error))
-}
-
-fn media_failure(error: &MediaError) -> Failure {
-    match error {
-        // Its words end with the hint; here that has a line of its own.
-        MediaError::Unsupported { what, hint } => Failure::failed(format!("{what} is not supported"), hint.clone()),
-        _ => Failure::failed(error.to_string(), error.hint()),
-    }
+    player.map_err(|error| Failure::of(&error))
 }
 
 fn refused(error: &ServerError) -> Failure {
     match error {
-        ServerError::Name { .. } | ServerError::DuplicateName { .. } => {
-            Failure::usage(error.to_string(), format!("--name: {}", error.hint()))
-        }
-        ServerError::Interface(_) => Failure::usage(error.to_string(), format!("--interface: {}", error.hint())),
-        _ => Failure::failed(error.to_string(), format!("--listen: {}", error.hint())),
+        ServerError::Name { .. } | ServerError::DuplicateName { .. } => Failure::usage_of(error, "--name"),
+        ServerError::Interface(_) => Failure::usage_of(error, "--interface"),
+        _ => Failure::of_option(error, "--listen"),
     }
 }
 
@@ -223,27 +211,6 @@ fn title(source: Option<&OsStr>) -> String {
     }
     // A name that is no text is shown as far as it is one; it is opened as it is.
     printable(&Path::new(source).file_name().unwrap_or(source).to_string_lossy())
-}
-
-/// The last part of the address: the title without its extension, of the characters that an address may have.
-fn name_of(title: &str) -> String {
-    let stem = title.rsplit_once('.').map_or(title, |(stem, _)| stem);
-    let mut name = String::new();
-    for character in stem.chars() {
-        match character {
-            _ if name.len() >= LONGEST_NAME => break,
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' => name.push(character),
-            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
-    }
-    let name = name.trim_matches(['-', '.']);
-    match name {
-        "" => "stream".into(),
-        // These paths are the server's own.
-        "api" | "assets" | "metrics" => format!("{name}-1"),
-        _ => name.to_owned(),
-    }
 }
 
 /// Opens a page without waiting for the browser, or says why not.
@@ -326,27 +293,5 @@ impl Reporter {
         self.at = Instant::now();
         self.last = stats;
         figures
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_fit_into_an_address() {
-        let cases = [
-            ("foo.mp4", "foo"),
-            ("My Film (2024).final.mkv", "My-Film-2024-.final"),
-            ("Ünïcode.webm", "n-code"),
-            ("日本.mp4", "stream"),
-            (".mp4", "stream"),
-            ("api.mp4", "api-1"),
-            ("test pattern", "test-pattern"),
-        ];
-        for (title, name) in cases {
-            assert_eq!(name_of(title), name, "{title}");
-        }
-        assert_eq!(name_of(&"x".repeat(200)).len(), LONGEST_NAME);
     }
 }

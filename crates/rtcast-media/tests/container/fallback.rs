@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rtcast_media::container::{self, Options};
 use rtcast_media::{Demuxer, MediaError, Packet, Source, SourceCodec};
-use rtcast_track::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, Hint, MediaKind, MediaTime};
 
 use crate::media::sample;
 use crate::{open, read_all};
@@ -144,7 +144,7 @@ fn every_fault_has_a_hint_of_its_own() {
     ];
     for (source, reason, hint) in cases {
         let Err(error) = container::open(&source) else { panic!("{source} opened") };
-        let (text, hinted) = (error.to_string(), error.hint());
+        let (text, hinted) = (error.to_string(), error.hint().unwrap_or_default());
         assert!(text.contains(reason), "{source}: {text}");
         assert!(hinted.contains(hint), "{source}: {hinted}");
         assert!(!hinted.contains("download"), "{hinted}");

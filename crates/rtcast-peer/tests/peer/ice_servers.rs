@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{connect, wait_for};
 use rtcast_peer::{
-    Broadcast, Codec, Configuration, IceCandidateError, IceGatheringState, IceServer, IceTransportPolicy, MediaKind,
-    MediaStreamTrack, PeerConnection, PeerConnectionEvent, PeerConnectionState, RtpCodec,
+    Broadcast, Codec, Configuration, Hint, IceCandidateError, IceGatheringState, IceServer, IceTransportPolicy,
+    MediaKind, MediaStreamTrack, PeerConnection, PeerConnectionEvent, PeerConnectionState, RtpCodec,
 };
 use tokio::net::UdpSocket;
 

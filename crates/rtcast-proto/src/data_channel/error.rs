@@ -1,5 +1,8 @@
 //! What can go wrong with a data channel.
 
+use std::borrow::Cow;
+
+use crate::hint::Hint;
 use crate::sctp::SctpError;
 
 /// Why a channel could not be made, or a message not be sent. Nothing has changed then.
@@ -57,6 +60,22 @@ impl DataChannelError {
             Self::Argument { .. } | Self::TooLarge { .. } => "TypeError",
             Self::NotOpen { .. } | Self::Closed | Self::ConnectionClosed => "InvalidStateError",
             Self::BufferFull { .. } | Self::NoId { .. } => "OperationError",
+        }
+    }
+}
+
+impl Hint for DataChannelError {
+    fn problem(&self) -> String {
+        match self {
+            Self::Argument { problem, .. } => problem.clone(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Argument { hint, .. } => Some(Cow::Borrowed(hint)),
+            _ => None,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! STUN and TURN servers: W3C's `RTCIceServer` and the URLs in it (RFC 7064, RFC 7065).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::RelayProtocol;
+use crate::hint::Hint;
 
 /// The longest URL that is read.
 const MAX_URL: usize = 1_024;
@@ -209,6 +211,12 @@ impl IceServerError {
             IceServerErrorKind::InvalidAccess => "InvalidAccessError",
             IceServerErrorKind::NotSupported => "NotSupportedError",
         }
+    }
+}
+
+impl Hint for IceServerError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self.hint))
     }
 }
 

@@ -3,17 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::hint::Hint;
 use crate::sdp::SignalingState;
 
 /// Why a description, a candidate or a call about them was refused.
 ///
-/// The text names the mistake and, after a semicolon, the remedy. [`problem`](Self::problem) and [`hint`](Self::hint)
-/// give the two apart, [`name`](Self::name) the W3C's name of the exception. Whatever was refused has changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// The text names the mistake and, after a semicolon, the remedy. [`Hint`] gives the two apart, [`name`](Self::name) the W3C's name of the exception. Whatever was refused has changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DescriptionError {
     /// The text as a whole is no SDP: empty, JSON, a type, escaped line ends.
-    #[error("{problem}; {hint}")]
     NotSdp {
         /// What was found instead.
         problem: String,
@@ -21,7 +20,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// One line is not as RFC 8866, or the RFC of its attribute, wants it.
-    #[error("line {line} of the SDP is {text:?}; expected {expected}")]
     Line {
         /// The number of the line, from 1.
         line: usize,
@@ -31,7 +29,6 @@ pub enum DescriptionError {
         expected: Cow<'static, str>,
     },
     /// A line that every SDP must have is not there.
-    #[error("the SDP has no `{line}` line; {hint}")]
     MissingLine {
         /// The start of the line that is missing, such as `v=`.
         line: &'static str,
@@ -39,7 +36,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// The JSON does not hold a description or a candidate.
-    #[error("{problem}; {hint}")]
     Json {
         /// What was found instead.
         problem: String,
@@ -47,7 +43,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// The type is none of the four.
-    #[error("{found:?} is not a type of description; {hint}")]
     Type {
         /// What stood in the place of the type, shortened if it is long.
         found: String,
@@ -55,7 +50,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// A candidate cannot be read.
-    #[error("the candidate {text:?} cannot be read: {problem}; {hint}")]
     Candidate {
         /// The candidate as it was given, shortened if it is long.
         text: String,
@@ -65,7 +59,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// The call does not fit the signaling state.
-    #[error("cannot {operation} in signaling state \"{state}\"; {hint}")]
     State {
         /// What was tried, such as `set a remote answer`.
         operation: &'static str,
@@ -75,7 +68,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// An m-line lacks an attribute without which there is no connection.
-    #[error("{media_line} has no `a={attribute}`; {hint}")]
     MissingAttribute {
         /// The name of the attribute.
         attribute: &'static str,
@@ -85,7 +77,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// The content of the description is well formed but means something impossible.
-    #[error("{problem}; {hint}")]
     Meaning {
         /// What is impossible, and where.
         problem: String,
@@ -93,7 +84,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// The m-lines do not fit those of the offer or of the session so far.
-    #[error("{problem}; {hint}")]
     MediaLines {
         /// Which m-line differs, and how.
         problem: String,
@@ -101,7 +91,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// A local description is not the one that was created last.
-    #[error("{problem}; {hint}")]
     Modified {
         /// What differs.
         problem: String,
@@ -109,7 +98,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// The description asks for something that is not implemented.
-    #[error("{problem}; {hint}")]
     Unsupported {
         /// What is asked for.
         problem: String,
@@ -117,7 +105,6 @@ pub enum DescriptionError {
         hint: Cow<'static, str>,
     },
     /// An argument of the call is wrong.
-    #[error("{problem}; {hint}")]
     Argument {
         /// What is wrong with it.
         problem: String,
@@ -138,34 +125,6 @@ impl DescriptionError {
             }
             Self::Modified { .. } => "InvalidModificationError",
             Self::Candidate { .. } | Self::Unsupported { .. } => "OperationError",
-        }
-    }
-
-    /// What to do about it, if the text says more than what was expected.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Line { .. } => None,
-            Self::NotSdp { hint, .. }
-            | Self::MissingLine { hint, .. }
-            | Self::Json { hint, .. }
-            | Self::Type { hint, .. }
-            | Self::Candidate { hint, .. }
-            | Self::State { hint, .. }
-            | Self::MissingAttribute { hint, .. }
-            | Self::Meaning { hint, .. }
-            | Self::MediaLines { hint, .. }
-            | Self::Modified { hint, .. }
-            | Self::Unsupported { hint, .. }
-            | Self::Argument { hint, .. } => Some(hint),
-        }
-    }
-
-    /// The mistake without the remedy.
-    pub fn problem(&self) -> String {
-        let text = self.to_string();
-        match self.hint() {
-            Some(hint) => text.strip_suffix(hint).and_then(|head| head.strip_suffix("; ")).unwrap_or(&text).to_owned(),
-            None => text,
         }
     }
 
@@ -193,6 +152,55 @@ impl DescriptionError {
         Self::MediaLines { problem: problem.into(), hint: hint.into() }
     }
 }
+
+impl Hint for DescriptionError {
+    /// The mistake without the remedy.
+    fn problem(&self) -> String {
+        match self {
+            Self::NotSdp { problem, .. }
+            | Self::Json { problem, .. }
+            | Self::Meaning { problem, .. }
+            | Self::MediaLines { problem, .. }
+            | Self::Modified { problem, .. }
+            | Self::Unsupported { problem, .. }
+            | Self::Argument { problem, .. } => problem.clone(),
+            Self::Line { line, text, expected } => format!("line {line} of the SDP is {text:?}; expected {expected}"),
+            Self::MissingLine { line, .. } => format!("the SDP has no `{line}` line"),
+            Self::Type { found, .. } => format!("{found:?} is not a type of description"),
+            Self::Candidate { text, problem, .. } => format!("the candidate {text:?} cannot be read: {problem}"),
+            Self::State { operation, state, .. } => format!("cannot {operation} in signaling state \"{state}\""),
+            Self::MissingAttribute { attribute, media_line, .. } => format!("{media_line} has no `a={attribute}`"),
+        }
+    }
+
+    /// What to do about it, if the text says more than what was expected.
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Line { .. } => None,
+            Self::NotSdp { hint, .. }
+            | Self::MissingLine { hint, .. }
+            | Self::Json { hint, .. }
+            | Self::Type { hint, .. }
+            | Self::Candidate { hint, .. }
+            | Self::State { hint, .. }
+            | Self::MissingAttribute { hint, .. }
+            | Self::Meaning { hint, .. }
+            | Self::MediaLines { hint, .. }
+            | Self::Modified { hint, .. }
+            | Self::Unsupported { hint, .. }
+            | Self::Argument { hint, .. } => Some(Cow::Borrowed(hint)),
+        }
+    }
+}
+
+impl fmt::Display for DescriptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem())?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+impl std::error::Error for DescriptionError {}
 
 /// Which m-line an error speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Calls that fail: state is checked before syntax, syntax before meaning, and nothing changes.
 
-use rtcast_proto::RtpCodec;
 use rtcast_proto::codec::Codec;
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::sdp::{DescriptionError, Direction, IceCandidate, SdpType, SessionDescription};
 use rtcast_proto::types::MediaKind;
+use rtcast_proto::{Hint, RtpCodec};
 
 use crate::common::{CHROMIUM, FIREFOX, Side, answer, negotiate, offer, without};
 

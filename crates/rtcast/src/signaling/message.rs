@@ -1,6 +1,6 @@
 //! The messages of the protocol.
 
-use rtcast_peer::{DescriptionError, Error, IceCandidate, SdpType, SessionDescription};
+use rtcast_peer::{DescriptionError, Error, Hint, IceCandidate, SdpType, SessionDescription};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,15 +22,19 @@ impl std::fmt::Display for RemoteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.name, self.message)?;
         match &self.hint {
-            Some(hint) if !self.message.contains(hint) => write!(f, "; {hint}"),
-            _ => Ok(()),
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
         }
     }
 }
 
 impl From<&Error> for RemoteError {
     fn from(error: &Error) -> Self {
-        Self { name: error.name().to_owned(), message: error.to_string(), hint: error.hint().map(ToOwned::to_owned) }
+        Self {
+            name: error.name().to_owned(),
+            message: error.problem(),
+            hint: error.hint().map(|hint| hint.into_owned()),
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 mod received;
 mod tone;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sender::RtpSender;
 use super::{Connection, ConnectionEvent, PeerConnectionState, SenderSlot};
+use crate::hint::Hint;
 use crate::jsep::{TelephoneEvents, TransceiverId};
 use crate::sdp::Direction;
 
@@ -44,6 +46,22 @@ impl DtmfError {
         match self {
             Self::State { .. } => "InvalidStateError",
             Self::Character(_) => "InvalidCharacterError",
+        }
+    }
+}
+
+impl Hint for DtmfError {
+    fn problem(&self) -> String {
+        match self {
+            Self::State { problem, .. } => format!("tones cannot be sent: {problem}"),
+            Self::Character(_) => self.to_string(),
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::State { hint, .. } => Some(Cow::Borrowed(hint)),
+            Self::Character(_) => None,
         }
     }
 }
