@@ -12,10 +12,12 @@ help: ## list these commands
 
 stream: install-build ## install what is missing, build, and stream FILE (or a test pattern)
 	cargo build --release --package rtcast-cli
+	@scripts/split-debug.sh target/release/rtcast
 	target/release/rtcast stream $(if $(FILE),"$(FILE)") $(ARGS)
 
 build: install-build ## build the command, optimised, into target/release/rtcast
 	cargo build --release --package rtcast-cli
+	@scripts/split-debug.sh target/release/rtcast
 
 test: install-test check test-rust test-browser test-aiortc test-peers test-network test-attack ## install what the tests need and run them all
 

@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use rtcast_server::printable;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 
 /// Sends what the libraries log to standard error, on a terminal without tearing the live line.
 fn log_to_standard_error(filter: &str) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let filter: Targets = filter.parse().map_err(|error| {
         Failure::usage(
             format!("--log {filter:?} is no filter: {error}"),
             "use a level such as info, or rtcast_server=debug,warn",
