@@ -25,3 +25,8 @@ pub use report::{Distribution, Report, ServerCost, ViewerReport};
 pub use setup::{SetupLoad, SetupReport, setup};
 pub use viewers::viewers;
 pub use whep::WhepError;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

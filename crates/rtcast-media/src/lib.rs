@@ -17,3 +17,8 @@ pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};
 pub use plan::{CodecPolicy, Plan};
 pub use player::{MediaPlayer, PlayerBuilder, SourceInfo};
 pub use properties::PictureProperties;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

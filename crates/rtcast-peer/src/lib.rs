@@ -45,3 +45,8 @@ pub use rtcast_track::{
     PacketizedFrame, ReceivedFrame, Rendition, Rotation, Subscription, TrackSource, TrackStateChange, TrackStateStream,
     Upstream,
 };
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

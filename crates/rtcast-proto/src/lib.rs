@@ -37,3 +37,8 @@ pub use sdp::{
     Candidate, DescriptionError, DescriptionLimits, Direction, IceCandidate, SdpType, SessionDescription, ToJson,
 };
 pub use types::{Bitrate, MediaKind, MediaTime, Mid, NtpTime, PayloadType, Rid, SequenceNumber, Ssrc};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -51,3 +51,8 @@ pub use server::{Server, ServerBuilder, ServerStats};
 pub use stream::{Stream, name_of};
 pub use text::printable;
 pub use time::TimeLimits;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

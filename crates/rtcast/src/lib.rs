@@ -9,8 +9,7 @@
 //! pc.add_track(player.video()?).await?;
 //! let offer = SessionDescription::from_json(&websocket_message)?;
 //! pc.set_remote_description(offer).await?;
-//! let answer = pc.create_answer().await?;
-//! pc.set_local_description(answer).await?;
+//! pc.set_local_description(None).await?;
 //! # Ok(
 //! pc.local_description().to_json()
 //! # )
@@ -31,3 +30,8 @@ pub mod prelude {
         PeerConnectionEvent, SessionDescription, ToJson,
     };
 }
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
