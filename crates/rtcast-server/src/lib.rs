@@ -24,7 +24,6 @@ mod files;
 pub mod fuzzing;
 mod links;
 mod listen;
-mod message;
 mod message_pace;
 mod metrics;
 mod negotiation;

@@ -3,12 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rtcast::{
-    DescriptionError, DescriptionLimits, Hint, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription,
-};
+use rtcast::signaling::RemoteError;
+use rtcast::{DescriptionLimits, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription};
 use tokio::time::timeout;
 
-use crate::message::ErrorObject;
 use crate::shared::Shared;
 
 /// How long a description may wait to be read.
@@ -34,21 +32,21 @@ pub(crate) async fn answer(
     shared: &Shared,
     connection: &PeerConnection,
     offer: impl Into<String>,
-) -> Result<String, ErrorObject> {
+) -> Result<String, RemoteError> {
     let offer = read(shared, SdpType::Offer, offer.into()).await?;
     let first = connection.remote_description().is_none();
     connection.set_remote_description(offer.clone()).await?;
-    let answer = connection.create_answer().await?;
+    connection.set_local_description(None).await?;
+    let answer = local_description(connection)?;
     // A viewer that watches may turn everything off; who asks for what there is not shall hear it.
     if first && answer.session().media.iter().all(|media| media.is_rejected()) {
         return Err(nothing_to_send(connection, &offer));
     }
-    connection.set_local_description(answer).await?;
-    local_sdp(connection)
+    Ok(answer.sdp().to_owned())
 }
 
 /// Says why every m-line of an offer is rejected.
-fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> ErrorObject {
+fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> RemoteError {
     let media = &offer.session().media;
     let name = "NotSupportedError";
     let senders = connection.senders();
@@ -59,7 +57,7 @@ fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> E
     let ours = codecs.join(", ");
     if !media.iter().any(|media| media.direction.receives() && !media.is_rejected() && media.media_kind().is_some()) {
         let message = "the offer asks for nothing: none of its m-lines receives sound or pictures";
-        return ErrorObject::new(name, message, "offer audio and video with `a=recvonly`");
+        return RemoteError::new(name, message, "offer audio and video with `a=recvonly`");
     }
     let formats = media.iter().filter(|media| media.media_kind().is_some()).flat_map(|media| {
         media.payload_formats.iter().map(|format| format!("{}/{}", media.kind, format.name)).collect::<Vec<_>>()
@@ -70,17 +68,17 @@ fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> E
     let theirs = if theirs.is_empty() { "nothing".to_owned() } else { theirs.join(", ") };
     let message = format!("nothing can be sent as the offer wants it: it takes {theirs}, the stream has {ours}");
     let hint = "offer one of the stream's codecs, H.264 with the packetization mode and profile that it has";
-    ErrorObject::new(name, message, hint)
+    RemoteError::new(name, message, hint)
 }
 
 /// Reads a description on a thread where it delays nobody else.
 ///
 /// # Errors
 /// What is wrong with it, or that too many others wait to be read.
-async fn read(shared: &Shared, kind: SdpType, sdp: String) -> Result<SessionDescription, ErrorObject> {
+async fn read(shared: &Shared, kind: SdpType, sdp: String) -> Result<SessionDescription, RemoteError> {
     // The semaphore is never closed, so an error is one of time.
     let Ok(Ok(permit)) = timeout(READING_LIMIT, Arc::clone(&shared.readers).acquire_owned()).await else {
-        return Err(ErrorObject::new(
+        return Err(RemoteError::new(
             "QuotaExceededError",
             "the server has too many descriptions to read",
             "try again in a few seconds",
@@ -92,47 +90,29 @@ async fn read(shared: &Shared, kind: SdpType, sdp: String) -> Result<SessionDesc
     });
     match read.await {
         Ok(description) => Ok(description?),
-        Err(_) => Err(ErrorObject::new("OperationError", "the description could not be read", "offer fewer m-lines")),
+        Err(_) => Err(RemoteError::new("OperationError", "the description could not be read", "offer fewer m-lines")),
     }
 }
 
 /// Makes our offer and returns its SDP.
-pub(crate) async fn offer(connection: &PeerConnection) -> Result<String, ErrorObject> {
+pub(crate) async fn offer(connection: &PeerConnection) -> Result<String, RemoteError> {
     let offer = connection.create_offer().await?;
     connection.set_local_description(offer).await?;
-    local_sdp(connection)
+    Ok(local_description(connection)?.sdp().to_owned())
 }
 
 /// Takes the viewer's answer to our offer.
-pub(crate) async fn accept(shared: &Shared, connection: &PeerConnection, answer: String) -> Result<(), ErrorObject> {
+pub(crate) async fn accept(shared: &Shared, connection: &PeerConnection, answer: String) -> Result<(), RemoteError> {
     let answer = read(shared, SdpType::Answer, answer).await?;
     Ok(connection.set_remote_description(answer).await?)
 }
 
 /// Takes one of the viewer's candidates; an empty one ends them.
-pub(crate) async fn add_candidate(connection: &PeerConnection, candidate: IceCandidate) -> Result<(), ErrorObject> {
+pub(crate) async fn add_candidate(connection: &PeerConnection, candidate: IceCandidate) -> Result<(), RemoteError> {
     Ok(connection.add_ice_candidate(candidate).await?)
 }
 
-impl From<rtcast::Error> for ErrorObject {
-    fn from(error: rtcast::Error) -> Self {
-        Self {
-            name: error.name().to_owned(),
-            message: error.problem(),
-            hint: error.hint().map(|hint| hint.into_owned()),
-        }
-    }
-}
-
-impl From<DescriptionError> for ErrorObject {
-    fn from(error: DescriptionError) -> Self {
-        rtcast::Error::from(error).into()
-    }
-}
-
-fn local_sdp(connection: &PeerConnection) -> Result<String, ErrorObject> {
-    match connection.local_description() {
-        Some(description) => Ok(description.sdp().to_owned()),
-        None => Err(ErrorObject::new("InvalidStateError", "the connection was closed", "start a new one")),
-    }
+fn local_description(connection: &PeerConnection) -> Result<SessionDescription, RemoteError> {
+    let closed = || RemoteError::new("InvalidStateError", "the connection was closed", "start a new one");
+    connection.local_description().ok_or_else(closed)
 }

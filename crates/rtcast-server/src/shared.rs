@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use rtcast::Endpoint;
+use rtcast::signaling::RemoteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::client::{Client, ClientKey, TrustedProxies};
 use crate::error::ServerError;
 use crate::event::{ServerEvent, ViewerId};
-use crate::message::ErrorObject;
 use crate::origin::Admission;
 use crate::quota::{Full, Place, Quota};
 use crate::server::ServerStats;
@@ -204,7 +204,7 @@ impl Shared {
     /// # Errors
     /// Why there is none: all places are taken, too many are on their way, the server is stopping, or it cannot keep up
     /// with the viewers it has.
-    pub(crate) fn admit(&self, client: Client) -> Result<Ticket, ErrorObject> {
+    pub(crate) fn admit(&self, client: Client) -> Result<Ticket, RemoteError> {
         // Whoever is admitted to an overloaded server takes from those who watch already.
         if self.endpoint.is_overloaded() {
             return Err(refusal("the server cannot keep up with the viewers it has", "try again in a few seconds"));
@@ -228,7 +228,7 @@ impl Shared {
     ///
     /// # Errors
     /// Others have taken the last one meanwhile.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, ErrorObject> {
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, RemoteError> {
         self.places.clone().try_acquire_owned().map_err(|_| full())
     }
 
@@ -323,11 +323,11 @@ impl Shared {
     }
 }
 
-fn refusal(message: &str, hint: &str) -> ErrorObject {
-    ErrorObject::new("QuotaExceededError", message, hint)
+fn refusal(message: &str, hint: &str) -> RemoteError {
+    RemoteError::new("QuotaExceededError", message, hint)
 }
 
-fn full() -> ErrorObject {
+fn full() -> RemoteError {
     refusal("the server has as many viewers as it may have", "try again when one has left")
 }
 

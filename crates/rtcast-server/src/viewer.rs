@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rtcast::signaling::RemoteError;
 use rtcast::{
     Configuration, Direction, EventStream, IceCandidate, PeerConnection, PeerConnectionEvent, PeerConnectionState,
 };
@@ -11,7 +12,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::client::Client;
 use crate::event::{LeaveReason, ServerEvent, Signalling, ViewerId};
-use crate::message::ErrorObject;
 use crate::negotiation::viewer_jsep;
 use crate::quota::Place;
 use crate::shared::{Shared, Ticket};
@@ -52,7 +52,7 @@ pub(crate) enum Happening {
     /// The connection is over.
     Ended(LeaveReason),
     /// The connection stands, but the server has no place for its viewer any more.
-    Refused(ErrorObject),
+    Refused(RemoteError),
 }
 
 impl Viewer {
@@ -63,10 +63,10 @@ impl Viewer {
         signalling: Signalling,
         client: Client,
         ticket: Ticket,
-    ) -> Result<Self, ErrorObject> {
+    ) -> Result<Self, RemoteError> {
         let Some((name, stream)) = shared.stream(name) else {
             let message = format!("there is no stream named {name:?}");
-            return Err(ErrorObject::new("NotFoundError", message, "/api/streams lists the streams"));
+            return Err(RemoteError::new("NotFoundError", message, "/api/streams lists the streams"));
         };
         let mut configuration = Configuration::on(&shared.endpoint);
         configuration.jsep = Some(viewer_jsep());
@@ -189,7 +189,7 @@ struct Membership {
 
 impl Membership {
     /// Puts the viewer on the list. Returns whether it was not there before.
-    fn join(&mut self) -> Result<bool, ErrorObject> {
+    fn join(&mut self) -> Result<bool, RemoteError> {
         if self.joined.is_some() {
             return Ok(false);
         }

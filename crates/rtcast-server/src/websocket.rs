@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{self, CloseFrame, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use rtcast::signaling::{Message, MessageError, RemoteError};
 use rtcast::{IceCandidate, PeerConnection};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::client::Client;
 use crate::event::{LeaveReason, Signalling};
-use crate::message::{ErrorObject, Incoming, Outgoing};
 use crate::message_pace::MessagePace;
 use crate::negotiation::{accept, add_candidate, answer, offer};
 use crate::problem::Problem;
@@ -96,7 +96,7 @@ impl End {
 impl Conversation {
     async fn run(mut self) {
         let end = self.converse().await;
-        let close = Message::Close(Some(CloseFrame { code: end.code, reason: end.words.into() }));
+        let close = ws::Message::Close(Some(CloseFrame { code: end.code, reason: end.words.into() }));
         let viewer = self.viewer.take();
         let socket = &mut self.socket;
         // RFC 6455 §7.1.1: the server closes TCP once the closing handshake is done. What the viewer still sends is read,
@@ -119,8 +119,8 @@ impl Conversation {
     async fn converse(&mut self) -> End {
         if self.shared.stream(&self.name).is_none() {
             let message = format!("there is no stream named {:?}", self.name);
-            let error = ErrorObject::new("NotFoundError", message, "/api/streams lists the streams");
-            let _ = self.send(Outgoing::Error(error)).await;
+            let error = RemoteError::new("NotFoundError", message, "/api/streams lists the streams");
+            let _ = self.send(Message::Error { error }).await;
             return End::new(LeaveReason::Failed, close_code::POLICY, "no such stream");
         }
         let mut stopping = self.shared.stopping.subscribe();
@@ -143,7 +143,7 @@ impl Conversation {
                         Some(Err(error)) => {
                             let message = format!("the message cannot be read: {error}");
                             let hint = format!("send messages of at most {MESSAGE_LIMIT} bytes");
-                            let _ = self.send(Outgoing::Error(ErrorObject::new("DataError", message, hint))).await;
+                            let _ = self.send(Message::Error { error: RemoteError::new("DataError", message, hint) }).await;
                             Err(End::new(LeaveReason::Bye, close_code::POLICY, "unreadable"))
                         }
                         None => Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
@@ -154,14 +154,14 @@ impl Conversation {
                     if heard.elapsed() > SILENCE_LIMIT {
                         Err(End::new(LeaveReason::Failed, close_code::AWAY, "silent for too long"))
                     } else {
-                        self.deliver(Message::Ping(Default::default())).await
+                        self.deliver(ws::Message::Ping(Default::default())).await
                     }
                 }
                 () = sleep_until(useless), if self.viewer.is_none() => {
                     Err(End::new(LeaveReason::Failed, close_code::AWAY, "no offer for too long"))
                 }
                 () = stopped(&mut stopping) => {
-                    let _ = timeout(Duration::from_millis(100), self.send(Outgoing::Bye)).await;
+                    let _ = timeout(Duration::from_millis(100), self.send(Message::Bye)).await;
                     Err(End::new(LeaveReason::Shutdown, close_code::AWAY, "the server stops"))
                 }
             };
@@ -171,23 +171,23 @@ impl Conversation {
         }
     }
 
-    async fn receive(&mut self, message: Message) -> Result<(), End> {
+    async fn receive(&mut self, message: ws::Message) -> Result<(), End> {
         let text = match message {
-            Message::Text(text) => text,
-            Message::Binary(_) => {
+            ws::Message::Text(text) => text,
+            ws::Message::Binary(_) => {
                 let hint = r#"send JSON in a text message, such as {"type":"request"}"#;
-                return self.mistake(ErrorObject::new("TypeError", "the message is binary", hint)).await;
+                return self.mistake(RemoteError::new("TypeError", "the message is binary", hint)).await;
             }
-            Message::Close(_) => return Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            ws::Message::Close(_) => return Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
+            ws::Message::Ping(_) | ws::Message::Pong(_) => return Ok(()),
         };
         if text.len() > MESSAGE_LIMIT {
             let message = format!("the message has {} bytes, the limit is {MESSAGE_LIMIT}", text.len());
-            return self.mistake(ErrorObject::new("DataError", message, "offer fewer m-lines or codecs")).await;
+            return self.mistake(RemoteError::new("DataError", message, "offer fewer m-lines or codecs")).await;
         }
-        let result = match Incoming::parse(&text) {
+        let result = match Message::from_json(&text) {
             Ok(message) => self.act(message).await,
-            Err(error) => Err(Failure::Mistake(error)),
+            Err(error) => Err(Failure::Mistake(error.into())),
         };
         match result {
             Ok(()) => Ok(()),
@@ -196,9 +196,9 @@ impl Conversation {
         }
     }
 
-    async fn act(&mut self, message: Incoming) -> Result<(), Failure> {
+    async fn act(&mut self, message: Message) -> Result<(), Failure> {
         match message {
-            Incoming::Offer { sdp } => {
+            Message::Offer { sdp } => {
                 let sdp = match &self.viewer {
                     Some(viewer) => {
                         let connection = viewer.connection.clone();
@@ -214,50 +214,43 @@ impl Conversation {
                     }
                 };
                 self.take_early_candidates().await;
-                self.send(Outgoing::Answer { sdp }).await?;
+                self.send(Message::Answer { sdp }).await?;
             }
-            Incoming::Request => {
+            Message::Request => {
                 if self.viewer.is_none() {
                     self.viewer = Some(self.admit().await?);
                 }
                 let sdp = offer(&self.connection("request")?).await?;
-                self.send(Outgoing::Offer { sdp }).await?;
+                self.send(Message::Offer { sdp }).await?;
             }
-            Incoming::Answer { sdp } => {
+            Message::Answer { sdp } => {
                 accept(&self.shared, &self.connection("answer")?, sdp).await?;
                 self.take_early_candidates().await;
             }
-            Incoming::Candidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } => {
-                let candidate = IceCandidate {
-                    candidate: candidate.unwrap_or_default(),
-                    sdp_mid,
-                    sdp_m_line_index,
-                    username_fragment,
-                };
-                match &self.viewer {
-                    Some(viewer) if viewer.connection.remote_description().is_some() => {
-                        add_candidate(&viewer.connection.clone(), candidate).await?;
-                    }
-                    // Some clients tell candidates as they find them, and the offer when it is made.
-                    _ if self.early.len() < EARLY_CANDIDATES => self.early.push(candidate),
-                    _ => {
-                        let message = format!("there are {EARLY_CANDIDATES} candidates, but no description yet");
-                        let hint = r#"send {"type":"offer","sdp":…} first"#;
-                        return Err(ErrorObject::new("InvalidStateError", message, hint).into());
-                    }
+            Message::Candidate(candidate) => match &self.viewer {
+                Some(viewer) if viewer.connection.remote_description().is_some() => {
+                    add_candidate(&viewer.connection.clone(), candidate).await?;
                 }
-            }
-            Incoming::Bye => return Err(Failure::End(End::new(LeaveReason::Bye, close_code::NORMAL, "bye"))),
-            Incoming::Error { error } => {
+                // Some clients tell candidates as they find them, and the offer when it is made.
+                _ if self.early.len() < EARLY_CANDIDATES => self.early.push(candidate),
+                _ => {
+                    let message = format!("there are {EARLY_CANDIDATES} candidates, but no description yet");
+                    let hint = r#"send {"type":"offer","sdp":…} first"#;
+                    return Err(RemoteError::new("InvalidStateError", message, hint).into());
+                }
+            },
+            Message::Bye => return Err(Failure::End(End::new(LeaveReason::Bye, close_code::NORMAL, "bye"))),
+            Message::Error { error } => {
                 let short = |text: &str| text.chars().take(200).collect::<String>();
                 let (name, message) = (short(&error.name), short(&error.message));
                 tracing::info!(name, message, "a viewer reports an error");
             }
+            other => return Err(RemoteError::from(MessageError::unknown(other.kind())).into()),
         }
         Ok(())
     }
 
-    async fn admit(&mut self) -> Result<Viewer, ErrorObject> {
+    async fn admit(&mut self) -> Result<Viewer, RemoteError> {
         let ticket = self.shared.admit(self.client)?;
         Viewer::admit(&self.shared, &self.name, Signalling::WebSocket, self.client, ticket).await
     }
@@ -273,27 +266,23 @@ impl Conversation {
         }
     }
 
-    fn connection(&self, message: &str) -> Result<PeerConnection, ErrorObject> {
+    fn connection(&self, message: &str) -> Result<PeerConnection, RemoteError> {
         self.viewer.as_ref().map(|viewer| viewer.connection.clone()).ok_or_else(|| {
             let hint = r#"send {"type":"offer","sdp":…} or {"type":"request"} first"#;
-            ErrorObject::new("InvalidStateError", format!("there is no connection yet for this {message}"), hint)
+            RemoteError::new("InvalidStateError", format!("there is no connection yet for this {message}"), hint)
         })
     }
 
     async fn happened(&mut self, happening: Happening) -> Result<(), End> {
         match happening {
             Happening::Candidate(candidate) => {
-                let message = match candidate {
-                    Some(IceCandidate { candidate, sdp_mid, sdp_m_line_index, .. }) => {
-                        Outgoing::Candidate { candidate, sdp_mid, sdp_m_line_index }
-                    }
-                    None => Outgoing::Candidate { candidate: String::new(), sdp_mid: None, sdp_m_line_index: None },
-                };
-                self.send(message).await
+                // Our fragment goes without saying: it stands in the description, and there is one.
+                let candidate = IceCandidate { username_fragment: None, ..candidate.unwrap_or_default() };
+                self.send(Message::Candidate(candidate)).await
             }
             Happening::Refused(error) => {
-                self.send(Outgoing::Error(error)).await?;
-                self.send(Outgoing::Bye).await?;
+                self.send(Message::Error { error }).await?;
+                self.send(Message::Bye).await?;
                 Err(End::new(LeaveReason::Failed, close_code::AGAIN, "full"))
             }
             Happening::Ended(reason) => {
@@ -301,25 +290,25 @@ impl Conversation {
                     let error = match self.viewer.as_ref().and_then(Viewer::failure) {
                         Some(reason) => {
                             let hint = "UDP passes; see what the message says of the two ends";
-                            ErrorObject::new("NetworkError", format!("the connection failed: {reason}"), hint)
+                            RemoteError::new("NetworkError", format!("the connection failed: {reason}"), hint)
                         }
                         None => {
                             let hint = "check that UDP passes between here and there, and connect again";
-                            ErrorObject::new("NetworkError", "the connection failed", hint)
+                            RemoteError::new("NetworkError", "the connection failed", hint)
                         }
                     };
-                    self.send(Outgoing::Error(error)).await?;
+                    self.send(Message::Error { error }).await?;
                 }
-                self.send(Outgoing::Bye).await?;
+                self.send(Message::Bye).await?;
                 Err(End::new(reason, close_code::NORMAL, "bye"))
             }
         }
     }
 
     /// Tells of a mistake; the WebSocket stays open, unless there were too many.
-    async fn mistake(&mut self, error: ErrorObject) -> Result<(), End> {
+    async fn mistake(&mut self, error: RemoteError) -> Result<(), End> {
         tracing::debug!(name = error.name, message = error.message, "a viewer was refused something");
-        self.send(Outgoing::Error(error)).await?;
+        self.send(Message::Error { error }).await?;
         self.mistakes += 1;
         if self.mistakes >= MISTAKES {
             return Err(End::new(LeaveReason::Failed, close_code::POLICY, "too many mistakes"));
@@ -327,11 +316,11 @@ impl Conversation {
         Ok(())
     }
 
-    async fn send(&mut self, message: Outgoing) -> Result<(), End> {
-        self.deliver(Message::Text(message.to_json().into())).await
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        self.deliver(ws::Message::Text(message.to_json().into())).await
     }
 
-    async fn deliver(&mut self, message: Message) -> Result<(), End> {
+    async fn deliver(&mut self, message: ws::Message) -> Result<(), End> {
         match timeout(SEND_LIMIT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::new(LeaveReason::Bye, close_code::NORMAL, "")),
@@ -342,12 +331,12 @@ impl Conversation {
 
 /// What stops the handling of a message: a mistake of the viewer, or the end.
 enum Failure {
-    Mistake(ErrorObject),
+    Mistake(RemoteError),
     End(End),
 }
 
-impl From<ErrorObject> for Failure {
-    fn from(error: ErrorObject) -> Self {
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
         Self::Mistake(error)
     }
 }

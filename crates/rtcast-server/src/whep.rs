@@ -13,13 +13,13 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use rtcast::signaling::RemoteError;
 use rtcast::{IceCandidate, PeerConnection};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::event::{LeaveReason, Signalling};
-use crate::message::ErrorObject;
 use crate::negotiation::{add_candidate, answer};
 use crate::problem::Problem;
 use crate::sdpfrag::SdpFragment;
@@ -50,6 +50,18 @@ struct IceSession {
     entity_tag: String,
     ufrag: String,
     pwd: String,
+}
+
+impl IceSession {
+    /// The session that the viewer's description has begun. All media is bundled, so that any m-line tells.
+    fn of(connection: &PeerConnection, entity_tag: String) -> Self {
+        let description = connection.remote_description();
+        let media = description.iter().flat_map(|description| &description.session().media);
+        let credentials =
+            media.filter_map(|media| Some((media.ice_ufrag.as_deref()?, media.ice_pwd.as_deref()?))).next();
+        let (ufrag, pwd) = credentials.unwrap_or_default();
+        Self { entity_tag, ufrag: ufrag.to_owned(), pwd: pwd.to_owned() }
+    }
 }
 
 /// `/{name}/whep`.
@@ -116,22 +128,18 @@ async fn subscribe(shared: &Arc<Shared>, name: &str, client: Client, request: Re
     }
     content_type(request.headers(), SDP)?;
     accepts(request.headers(), SDP)?;
-    let refuse = |error: ErrorObject| problem(error, StatusCode::BAD_REQUEST);
+    let refuse = |error: RemoteError| problem(error, StatusCode::BAD_REQUEST);
     // Before the body, so that those that are being read are bounded as well.
     let ticket = shared.admit(client).map_err(refuse)?;
     let within = request.uri().path().ends_with('/');
     let offer = text(request.into_body(), shared.limits.body).await?;
     let viewer = Viewer::admit(shared, name, Signalling::Whep, client, ticket).await.map_err(refuse)?;
     let connection = viewer.connection.clone();
-    let answer = answer(shared, &connection, offer.as_str()).await.map_err(refuse)?;
+    let answer = answer(shared, &connection, offer).await.map_err(refuse)?;
 
     let token = random_token();
     let tag = entity_tag();
-    let ice = IceSession {
-        entity_tag: tag.clone(),
-        ufrag: attribute(&offer, "ice-ufrag"),
-        pwd: attribute(&offer, "ice-pwd"),
-    };
+    let ice = IceSession::of(&connection, tag.clone());
     let session = Arc::new(Session { stream: name.to_owned(), ice: Mutex::new(ice), connection, stop: Notify::new() });
     // Relative to the endpoint (RFC 9110 §10.2.2): a proxy may have put the server below a path of its own.
     let location = header(&if within { token.clone() } else { format!("whep/{token}") });
@@ -247,7 +255,7 @@ async fn restart(
     ice: &mut IceSession,
     fragment: &SdpFragment,
 ) -> Result<Response, Problem> {
-    let refuse = |error: ErrorObject| problem(error, StatusCode::BAD_REQUEST);
+    let refuse = |error: RemoteError| problem(error, StatusCode::BAD_REQUEST);
     let (ufrag, pwd) = (fragment.ufrag.clone().unwrap_or_default(), fragment.pwd.clone().unwrap_or_default());
     let Some(description) = session.connection.remote_description() else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "the session has ended").hint("POST a new offer"));
@@ -334,7 +342,7 @@ async fn text(body: Body, limit: Duration) -> Result<String, Problem> {
 }
 
 /// An error of the connection as a problem: what was wrong with the text is 400, with the state 409, with the demand 406.
-fn problem(error: ErrorObject, otherwise: StatusCode) -> Problem {
+fn problem(error: RemoteError, otherwise: StatusCode) -> Problem {
     let (status, retry) = match error.name.as_str() {
         "NotFoundError" => (StatusCode::NOT_FOUND, false),
         "QuotaExceededError" => (StatusCode::SERVICE_UNAVAILABLE, true),
@@ -347,12 +355,6 @@ fn problem(error: ErrorObject, otherwise: StatusCode) -> Problem {
         problem = problem.hint(hint);
     }
     if retry { problem.header("retry-after", "5") } else { problem }
-}
-
-/// The first value of an attribute of a description that was already read without error.
-fn attribute(sdp: &str, name: &str) -> String {
-    let value = sdp.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or("").trim().to_owned()
 }
 
 fn header(value: &str) -> HeaderValue {

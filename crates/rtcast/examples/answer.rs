@@ -30,9 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn serve(stream: TcpStream, film: &str) -> Result<(), Box<dyn Error>> {
     let mut websocket = Signaling::accept(stream).await?;
-    let Some(Message::Description(offer)) = websocket.recv().await? else {
-        return Err("the other side did not begin with an offer".into());
-    };
+    let offer = websocket.recv().await?.as_ref().map(Message::description).transpose()?.flatten();
+    let offer = offer.ok_or("the other side did not begin with an offer")?;
 
     let player = MediaPlayer::open(film).await?;
     let pc = PeerConnection::new(Configuration::default()).await?;
@@ -41,10 +40,9 @@ async fn serve(stream: TcpStream, film: &str) -> Result<(), Box<dyn Error>> {
         pc.add_track(sound).await?;
     }
     pc.set_remote_description(offer).await?;
-    let answer = pc.create_answer().await?;
-    pc.set_local_description(answer).await?;
+    pc.set_local_description(None).await?;
     let answer = pc.local_description().ok_or("an answer was set")?;
-    websocket.send(&Message::Description(answer)).await?;
+    websocket.send(&Message::from(answer)).await?;
 
     // The call lasts until the other side hangs up or the film is over.
     tokio::select! {

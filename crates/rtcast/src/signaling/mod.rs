@@ -13,5 +13,5 @@
 mod message;
 mod socket;
 
-pub use message::{Message, RemoteError};
+pub use message::{Message, MessageError, RemoteError};
 pub use socket::{Signaling, SignalingError};

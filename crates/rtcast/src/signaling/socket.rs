@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{Message, RemoteError};
+use super::{Message, MessageError, RemoteError};
 
 /// Longer messages are refused; a description of a hundred m-lines is shorter.
 const MAX_MESSAGE: usize = 256 * 1024;
@@ -48,6 +48,12 @@ pub enum SignalingError {
     /// The other side refused.
     #[error("the other side refused: {0}")]
     Refused(RemoteError),
+}
+
+impl From<MessageError> for SignalingError {
+    fn from(error: MessageError) -> Self {
+        Self::Message { problem: error.to_string() }
+    }
 }
 
 impl From<tungstenite::Error> for SignalingError {
@@ -96,11 +102,11 @@ impl Signaling {
     /// The next message; `None` when the other side has closed the socket.
     ///
     /// # Errors
-    /// [`SignalingError::Message`] and [`SignalingError::Description`] for a message that is wrong; the socket goes on.
+    /// [`SignalingError::Message`] for a message that is wrong; the socket goes on.
     pub async fn recv(&mut self) -> Result<Option<Message>, SignalingError> {
         loop {
             match self.socket.next().await.transpose() {
-                Ok(Some(tungstenite::Message::Text(text))) => return Message::from_json(&text).map(Some),
+                Ok(Some(tungstenite::Message::Text(text))) => return Ok(Some(Message::from_json(&text)?)),
                 Ok(Some(tungstenite::Message::Binary(_))) => {
                     let problem = "it is binary; messages are text".to_owned();
                     return Err(SignalingError::Message { problem });
@@ -152,7 +158,7 @@ impl Signaling {
         loop {
             match self.recv().await? {
                 Some(Message::Candidate(candidate)) => connection.add_ice_candidate(candidate).await?,
-                Some(Message::Error(error)) => return Err(SignalingError::Refused(error)),
+                Some(Message::Error { error }) => return Err(SignalingError::Refused(error)),
                 Some(Message::Bye) | None => return Ok(()),
                 Some(_) => {}
             }
@@ -181,19 +187,25 @@ impl Signaling {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let received = tokio::time::timeout_at(deadline, self.recv()).await;
-            match received.map_err(|_| SignalingError::TimedOut { expected })?? {
-                Some(Message::Description(description)) if description.sdp_type() == sdp_type => {
-                    if let Err(error) = connection.set_remote_description(description).await {
-                        self.send(&Message::Error(RemoteError::from(&error))).await?;
-                        return Err(error.into());
-                    }
-                    break;
+            let Some(message) = received.map_err(|_| SignalingError::TimedOut { expected })?? else {
+                return Err(SignalingError::Closed);
+            };
+            if let Some(description) = message.description()? {
+                if description.sdp_type() != sdp_type {
+                    continue;
                 }
+                if let Err(error) = connection.set_remote_description(description).await {
+                    self.send(&Message::Error { error: RemoteError::from(&error) }).await?;
+                    return Err(error.into());
+                }
+                break;
+            }
+            match message {
                 // Candidates may overtake their description where several tasks send; a few are kept.
-                Some(Message::Candidate(candidate)) if early.len() < 64 => early.push(candidate),
-                Some(Message::Error(error)) => return Err(SignalingError::Refused(error)),
-                Some(Message::Bye) | None => return Err(SignalingError::Closed),
-                Some(_) => {}
+                Message::Candidate(candidate) if early.len() < 64 => early.push(candidate),
+                Message::Error { error } => return Err(SignalingError::Refused(error)),
+                Message::Bye => return Err(SignalingError::Closed),
+                _ => {}
             }
         }
         for candidate in early {

@@ -86,15 +86,15 @@ async fn main() -> Result<(), Failure> {
                     _ => {}
                 }
                 match Message::from_json(&line)? {
-                    Message::Description(description) => {
+                    Message::Candidate(candidate) => pc.add_ice_candidate(candidate).await?,
+                    message => {
+                        let Some(description) = message.description()? else { continue };
                         let offered = description.sdp_type() == SdpType::Offer;
                         pc.set_remote_description(description).await?;
                         if offered {
                             describe(&pc, trickles).await?;
                         }
                     }
-                    Message::Candidate(candidate) => pc.add_ice_candidate(candidate).await?,
-                    _ => {}
                 }
             }
         }

@@ -74,14 +74,17 @@ impl Call {
                 biased;
                 Some(event) = events.recv() => self.handle(event).await?,
                 message = self.websocket.recv() => match message? {
-                    Some(Message::Description(description)) => self.take(description).await?,
                     Some(Message::Candidate(candidate)) => match self.pc.add_ice_candidate(candidate).await {
                         // Candidates of an offer that was ignored fit nothing.
                         Err(error) if !self.ignoring => return Err(error.into()),
                         _ => {}
                     },
                     Some(Message::Bye) | None => break,
-                    Some(_) => {}
+                    Some(message) => {
+                        if let Some(description) = message.description()? {
+                            self.take(description).await?;
+                        }
+                    }
                 },
                 Ok(Some(_)) = questions.next_line() => println!("{}", self.summary(quiet)),
                 _ = deeds.tick(), if !quiet => {
@@ -142,7 +145,7 @@ impl Call {
 
     async fn tell(&mut self) -> Result<(), Failure> {
         let description = self.pc.local_description().ok_or("a description was set")?;
-        Ok(self.websocket.send(&Message::Description(description)).await?)
+        Ok(self.websocket.send(&Message::from(description)).await?)
     }
 
     async fn renegotiate(&mut self) -> Result<(), Failure> {
