@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rtcast_proto::payload::{Packetizer, PayloadError};
+use rtcast_proto::rtp::MAX_PAYLOAD;
 use rtcast_proto::{Bitrate, Frame, MediaKind, PacketizedFrame, ReceivedFrame, RtpCodec};
 use tracing::debug;
 
@@ -14,16 +15,8 @@ use crate::lock;
 use crate::rendition::Rendition;
 use crate::upstream::{Signal, Upstream};
 
-/// What header extensions may take of a packet: the head of their block (4 bytes), the number by which a transport counts
-/// its packets (3), the colour space on a keyframe's last packet (5), and the name of the m-line, up to 7 characters (8).
-const HEADER_EXTENSIONS: usize = 20;
-
-/// The longest payload: 1,200 bytes of UDP, which every path carries, less RTP header, header extensions, authentication
-/// tag and the two bytes by which a retransmission grows.
-const MAX_PAYLOAD: usize = 1_200 - 12 - HEADER_EXTENSIONS - 16 - 2;
-
-/// The longest payload that is sent on as it came. With all that is added, the packet has at most 1,278 bytes, which fits
-/// the least MTU of IPv6 over IPv4; of what came in longer packets, smaller ones are made.
+/// The longest payload that is sent on as it came. With all that may be added the packet has 1,266 bytes, which Ethernet and
+/// the usual tunnels carry; of what came in longer packets, smaller ones are made.
 const MAX_FORWARDED_PAYLOAD: usize = 1_200;
 
 /// How much of the stream is kept for late joiners: a group of pictures beyond this is not kept, and a late joiner waits
