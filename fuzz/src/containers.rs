@@ -55,9 +55,9 @@ fn read(demuxer: &mut dyn Demuxer) -> (usize, usize) {
         match demuxer.next_packet() {
             Ok(Some(packet)) => {
                 assert!(packet.stream < demuxer.streams().len(), "a packet of a stream that there is not");
-                assert!(!packet.data.is_empty(), "a packet without a byte");
+                assert!(!packet.chunk.data.is_empty(), "a packet without a byte");
                 packets += 1;
-                bytes += packet.data.len();
+                bytes += packet.chunk.data.len();
                 if packets == PACKETS {
                     return (packets, bytes);
                 }

@@ -13,7 +13,7 @@ pub mod raw;
 
 pub use container::Source;
 pub use error::MediaError;
-pub use packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+pub use packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 pub use plan::{CodecPolicy, Plan};
 pub use player::{MediaPlayer, PlayerBuilder, SourceInfo};
 pub use properties::PictureProperties;

@@ -1,7 +1,7 @@
 //! What a container yields: streams and their packets.
 
 use bytes::Bytes;
-use rtcast_track::{Codec, MediaKind, MediaTime};
+use rtcast_track::{Codec, Frame, MediaKind, MediaTime};
 
 use crate::error::MediaError;
 use crate::properties::PictureProperties;
@@ -51,23 +51,80 @@ pub struct StreamInfo {
     pub picture: PictureProperties,
 }
 
-/// One packet of a stream, in decoding order, its bytes in the form that [`rtcast_track::Frame`] states.
+/// What a decoder takes: encoded pictures or sound, in the form that [`Frame`] states for its codec. W3C's
+/// `EncodedVideoChunk` and `EncodedAudioChunk`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
-    /// Index into [`Demuxer::streams`].
-    pub stream: usize,
+#[non_exhaustive]
+pub struct EncodedChunk {
     /// The bytes.
     pub data: Bytes,
-    /// When to present it, edit lists applied; streams of one source share the clock.
-    pub pts: MediaTime,
-    /// When to decode it; equals `pts` where nothing is reordered.
-    pub dts: MediaTime,
+    /// When to present it, on the clock of its source.
+    pub timestamp: MediaTime,
     /// How long it is presented; zero if unknown.
     pub duration: MediaTime,
     /// Whether decoding can start here.
     pub keyframe: bool,
-    /// Decode it, but show nothing of it: it lies before the edit list's start or is codec pre-roll.
+    /// Decode it, but show nothing of it: it lies before an edit list's start or is codec pre-roll.
     pub discard: bool,
+}
+
+impl EncodedChunk {
+    /// A chunk at which decoding can start, of unknown duration.
+    pub fn new(data: impl Into<Bytes>, timestamp: MediaTime) -> Self {
+        Self { data: data.into(), timestamp, duration: MediaTime::ZERO, keyframe: true, discard: false }
+    }
+
+    /// Sets how long it is presented.
+    #[must_use]
+    pub fn with_duration(self, duration: MediaTime) -> Self {
+        Self { duration, ..self }
+    }
+
+    /// Says whether decoding can start here.
+    #[must_use]
+    pub fn with_keyframe(self, keyframe: bool) -> Self {
+        Self { keyframe, ..self }
+    }
+
+    /// Says whether nothing of it is shown.
+    #[must_use]
+    pub fn with_discard(self, discard: bool) -> Self {
+        Self { discard, ..self }
+    }
+}
+
+/// What is received or was encoded, for a decoder.
+impl From<&Frame> for EncodedChunk {
+    fn from(frame: &Frame) -> Self {
+        Self::new(frame.data.clone(), frame.timestamp)
+            .with_duration(frame.duration.unwrap_or(MediaTime::ZERO))
+            .with_keyframe(frame.keyframe)
+    }
+}
+
+/// One packet of a container's stream, in decoding order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Packet {
+    /// Index into [`Demuxer::streams`].
+    pub stream: usize,
+    /// When to decode it; equals the chunk's timestamp where nothing is reordered.
+    pub dts: MediaTime,
+    /// What it holds. Its timestamp has edit lists applied; streams of one source share the clock.
+    pub chunk: EncodedChunk,
+}
+
+impl Packet {
+    /// A packet that is decoded in the order of its presentation.
+    pub const fn new(stream: usize, chunk: EncodedChunk) -> Self {
+        Self { stream, dts: chunk.timestamp, chunk }
+    }
+
+    /// Sets when to decode it.
+    #[must_use]
+    pub fn with_dts(self, dts: MediaTime) -> Self {
+        Self { dts, ..self }
+    }
 }
 
 /// A reader of one container.

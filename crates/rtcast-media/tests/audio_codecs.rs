@@ -7,9 +7,9 @@ use rtcast_media::codec::resample::{AudioConverter, PIECE};
 use rtcast_media::codec::{audio_decoder, audio_encoder, opus_encoder};
 use rtcast_media::container::{self, Source};
 use rtcast_media::raw::AudioFrame;
-use rtcast_media::{MediaError, Packet, SourceCodec, StreamInfo};
+use rtcast_media::{EncodedChunk, MediaError, SourceCodec, StreamInfo};
 use rtcast_track::{Bitrate, Codec, MediaTime};
-use support::{amplitude, audio_stream, ffmpeg, folder, packet};
+use support::{amplitude, audio_stream, ffmpeg, folder};
 
 #[test]
 fn aac_becomes_opus_of_the_same_pitch_and_time() {
@@ -21,7 +21,7 @@ fn aac_becomes_opus_of_the_same_pitch_and_time() {
         let mut pieces = Vec::new();
         for packet in &aac.1 {
             let sound = decoder.decode(packet).expect("decoded").expect("sound");
-            assert_eq!((sound.rate(), sound.channels(), sound.timestamp()), (rate, channels, packet.pts));
+            assert_eq!((sound.rate(), sound.channels(), sound.timestamp()), (rate, channels, packet.timestamp));
             pieces.extend(converter.push(&sound).expect("converted"));
         }
         pieces.extend(converter.finish().expect("finished"));
@@ -35,7 +35,7 @@ fn aac_becomes_opus_of_the_same_pitch_and_time() {
             assert!(frame.keyframe && frame.data.len() < 1_276);
             // libopus looks 6.5 ms ahead at this setting.
             assert_eq!(piece.timestamp().since(frame.timestamp), MediaTime::from_micros(6_500));
-            let decoded = opus_decoder.decode(&packet(&frame)).expect("decoded").expect("sound");
+            let decoded = opus_decoder.decode(&EncodedChunk::from(&frame)).expect("decoded").expect("sound");
             assert_eq!(decoded.duration(), MediaTime::from_micros(20_000));
             heard.extend(decoded.samples());
         }
@@ -129,7 +129,7 @@ fn telephones_hear_the_mix_of_both_channels_at_its_level() {
             assert_eq!((encoded.codec, encoded.data.len()), (codec, 160));
             let delay = frame.timestamp().since(encoded.timestamp).as_nanos() / 1_000_000;
             assert!((0..20).contains(&delay), "{delay} ms");
-            heard.extend(decoder.decode(&packet(&encoded)).expect("decoded").expect("sound").samples());
+            heard.extend(decoder.decode(&EncodedChunk::from(&encoded)).expect("decoded").expect("sound").samples());
         }
         let heard = &heard[1_600..];
         for (hertz, expected) in [(440.0, 4_000.0), (880.0, 4_000.0), (1_500.0, 0.0)] {
@@ -152,7 +152,7 @@ fn surround_in_opus_is_mixed_as_ffmpeg_mixes_it() {
     let mut converter = AudioConverter::new();
     let mut heard: Vec<i16> = Vec::new();
     while let Some(packet) = demuxer.next_packet().expect("read") {
-        let Some(sound) = decoder.decode(&packet).expect("decoded") else { continue };
+        let Some(sound) = decoder.decode(&packet.chunk).expect("decoded") else { continue };
         assert_eq!(sound.channels(), 6);
         heard.extend(converter.push(&sound).expect("converted").iter().flat_map(|piece| piece.samples().to_vec()));
     }
@@ -221,13 +221,12 @@ fn samples(bytes: &[u8]) -> Vec<i16> {
     bytes.as_chunks().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
 }
 
-fn at(data: Vec<u8>, pts: MediaTime) -> Packet {
-    let (data, duration) = (data.into(), MediaTime::ZERO);
-    Packet { stream: 0, data, pts, dts: pts, duration, keyframe: true, discard: false }
+fn at(data: Vec<u8>, pts: MediaTime) -> EncodedChunk {
+    EncodedChunk::new(data, pts)
 }
 
 /// AAC-LC made by ffmpeg, as a stream and packets that begin at zero.
-fn adts(source: &str, rate: u32, channels: u16) -> (StreamInfo, Vec<Packet>) {
+fn adts(source: &str, rate: u32, channels: u16) -> (StreamInfo, Vec<EncodedChunk>) {
     let data = ffmpeg(&["-f", "lavfi", "-i", source, "-ac", &channels.to_string(), "-c:a", "aac", "-f", "adts", "-"]);
     let index = match rate {
         44_100 => 4,

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rtcast_media::codec::{audio_decoder, video_decoder};
 use rtcast_media::container::{self, Source};
 use rtcast_media::pattern::{GREEN, PatternOptions, TestPattern};
-use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
+use rtcast_media::{CodecPolicy, Demuxer, EncodedChunk, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
 use rtcast_track::{Broadcast, Codec, Frame, FrameReader, Hint, MediaStreamTrack, MediaTime};
-use support::{amplitude, audio_stream, ffmpeg, folder, packet, video_stream};
+use support::{amplitude, audio_stream, ffmpeg, folder, video_stream};
 use tokio::task::JoinSet;
 
 const SMALL: PatternOptions = PatternOptions { width: 320, height: 180, frame_rate: 30 };
@@ -32,7 +32,7 @@ async fn the_test_pattern_comes_in_every_codec_at_its_pace() {
         let mut decoder = video_decoder(&video_stream(SourceCodec::Rtp(codec))).expect("a decoder");
         let mut pictures = Vec::new();
         for (_, frame) in frames {
-            pictures.extend(decoder.decode(&packet(frame)).expect("decoded"));
+            pictures.extend(decoder.decode(&EncodedChunk::from(frame)).expect("decoded"));
         }
         let picture = &pictures[60];
         // The middle of the green block.
@@ -152,7 +152,7 @@ async fn what_can_be_copied_comes_byte_for_byte_and_ends_in_time() {
     let mut demuxer = container::open(&Source::Path(file)).expect("opens");
     let mut expected = Vec::new();
     while let Some(packet) = demuxer.next_packet().expect("reads") {
-        expected.push((packet.pts, packet.data, packet.keyframe));
+        expected.push((packet.chunk.timestamp, packet.chunk.data, packet.chunk.keyframe));
     }
     let found: Vec<_> = frames.into_iter().map(|(_, frame)| (frame.timestamp, frame.data, frame.keyframe)).collect();
     assert_eq!(found.len(), 45);
@@ -192,8 +192,8 @@ async fn copies_are_looped_with_rising_times_and_unchanged() {
     let mut demuxer = container::open(&Source::Path(file)).expect("opens");
     let mut expected = [Vec::new(), Vec::new()];
     while let Some(packet) = demuxer.next_packet().expect("reads") {
-        if !packet.discard {
-            expected[packet.stream].push(packet.data);
+        if !packet.chunk.discard {
+            expected[packet.stream].push(packet.chunk.data);
         }
     }
     for (frames, expected, at_least) in [(&pictures, &expected[0], 70), (&sound, &expected[1], 115)] {
@@ -263,7 +263,7 @@ async fn a_picture_that_stands_is_shown_to_whoever_joins() {
     let anew = soon(&mut second).await;
     assert!(anew.keyframe && anew.timestamp > repeated.timestamp);
     let mut decoder = video_decoder(&video_stream(SourceCodec::Rtp(Codec::Vp8))).expect("a decoder");
-    let picture = decoder.decode(&packet(&anew)).expect("decoded").remove(0);
+    let picture = decoder.decode(&EncodedChunk::from(&anew)).expect("decoded").remove(0);
     // Red by BT.601.
     let colour = [picture.y()[80], picture.u()[40], picture.v()[40]];
     assert!(colour.iter().zip([81, 90, 240]).all(|(found, red)| found.abs_diff(red) < 8), "{colour:?}");
@@ -466,7 +466,8 @@ fn pitch_amplitude(sound: &[Arrived], from: usize) -> f64 {
     let mut decoder = audio_decoder(&stream).expect("a decoder");
     let mut samples = Vec::new();
     for (_, frame) in sound {
-        samples.extend_from_slice(decoder.decode(&packet(frame)).expect("decoded").expect("sound").samples());
+        samples
+            .extend_from_slice(decoder.decode(&EncodedChunk::from(frame)).expect("decoded").expect("sound").samples());
     }
     amplitude(&samples[from * 96..][..48_000], 0, 2, 48_000, 440.0)
 }
@@ -522,7 +523,7 @@ impl Demuxer for Trickling {
         let packet = self.inner.next_packet()?;
         let start = *self.start.get_or_insert_with(Instant::now);
         if let Some(packet) = &packet {
-            let made = start + packet.pts.to_duration();
+            let made = start + packet.chunk.timestamp.to_duration();
             std::thread::sleep(made.saturating_duration_since(Instant::now() + self.ahead));
         }
         Ok(packet)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rtcast_media::container::{self, Source};
-use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
+use rtcast_media::{CodecPolicy, Demuxer, EncodedChunk, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
 use rtcast_track::{Broadcast, Codec, Frame, MediaTime};
 use support::{audio_stream, ffmpeg, folder, video_stream};
 
@@ -97,10 +97,10 @@ async fn a_damaged_picture_costs_no_more_than_its_group() {
     assert_eq!(packets.len(), 50);
     // The fourth of the second group, and the keyframe of the fourth, from their middle on.
     for index in [13, 30] {
-        let mut bytes = packets[index].data.to_vec();
+        let mut bytes = packets[index].chunk.data.to_vec();
         let middle = bytes.len() / 2;
         bytes[middle..].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 167 + 13) as u8);
-        packets[index].data = bytes.into();
+        packets[index].chunk.data = bytes.into();
     }
     let source = Box::new(Replayed::new(packets));
     let player = MediaPlayer::builder().codec(CodecPolicy::Vp8).demuxer(source, "damaged").expect("a player");
@@ -118,9 +118,11 @@ async fn what_the_decoder_refuses_in_mid_stream_goes_to_ffmpeg() {
     let plain = packets(&make(&folder, "plain.mp4", &format!("{PICTURES} {H264} -g 25 -bf 0")));
     let interlaced = format!("{PICTURES} {H264} -g 50 -bf 2 -flags +ilme+ildct");
     let interlaced = packets(&make(&folder, "interlaced.mp4", &interlaced));
-    let later = interlaced.into_iter().map(|packet| {
+    let later = interlaced.into_iter().map(|mut packet| {
         let shift = MediaTime::from_micros(2_100_000);
-        Packet { pts: packet.pts.offset(shift), dts: packet.dts.offset(shift), ..packet }
+        packet.chunk.timestamp = packet.chunk.timestamp.offset(shift);
+        let dts = packet.dts.offset(shift);
+        packet.with_dts(dts)
     });
     let packets: Vec<Packet> = plain.into_iter().chain(later).collect();
     let count = packets.len();
@@ -192,14 +194,13 @@ async fn sound_goes_on_when_no_picture_can_be_decoded() {
     let mut packets = Vec::new();
     for slot in 0..500i64 {
         let pts = MediaTime::from_micros(slot * 5_000);
-        let duration = MediaTime::from_micros(5_000);
-        let packet = |stream, data: &[u8]| {
-            let data = bytes::Bytes::copy_from_slice(data);
-            Packet { stream, data, pts, dts: pts, duration, keyframe: true, discard: false }
+        let packet = |stream, data: &[u8], duration| {
+            let chunk = EncodedChunk::new(data.to_vec(), pts);
+            Packet::new(stream, chunk.with_duration(MediaTime::from_micros(duration)))
         };
-        packets.push(packet(0, &[0x30, 1, 2, 3, 4, 5, 6, 7]));
+        packets.push(packet(0, &[0x30, 1, 2, 3, 4, 5, 6, 7], 5_000));
         if slot % 4 == 0 {
-            packets.push(Packet { duration: MediaTime::from_micros(20_000), ..packet(1, &[0xfc, 0xff, 0xfe]) });
+            packets.push(packet(1, &[0xfc, 0xff, 0xfe], 20_000));
         }
     }
     let mut source = Replayed::new(packets);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rtcast_media::container::{self, Source};
-use rtcast_media::{CodecPolicy, Demuxer, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
+use rtcast_media::{CodecPolicy, Demuxer, EncodedChunk, MediaError, MediaPlayer, Packet, SourceCodec, StreamInfo};
 use rtcast_track::{Broadcast, Codec, Frame, MediaTime};
 use support::{audio_stream, ffmpeg, folder, video_stream};
 
@@ -71,7 +71,7 @@ async fn a_cut_in_the_middle_of_a_group_begins_with_the_edit_s_first_picture() {
     let mut demuxer = container::open(&Source::Path(cut.clone())).expect("opens");
     let mut hidden = 0;
     while let Some(packet) = demuxer.next_packet().expect("reads") {
-        hidden += usize::from(packet.discard);
+        hidden += usize::from(packet.chunk.discard);
     }
     // More than the decoder's queue holds.
     assert!(hidden > 50, "{hidden} pictures before the edit");
@@ -106,14 +106,15 @@ impl Slides {
         ffmpeg(&[&size[..], &[file.to_str().expect("a plain path")]].concat());
         let mut demuxer = container::open(&Source::Path(file)).expect("opens");
         let slide = demuxer.next_packet().expect("reads").expect("a picture");
-        let silence = Packet { stream: 1, data: vec![0xfc, 0xff, 0xfe].into(), ..slide.clone() };
+        let silence =
+            |pts| EncodedChunk::new(vec![0xfc, 0xff, 0xfe], pts).with_duration(MediaTime::from_micros(20_000));
         let mut packets = Vec::new();
         for slot in 0..=(seconds_apart + 1) * 50 {
             let pts = MediaTime::from_micros(slot * 20_000);
             if slot % (seconds_apart * 50) == 0 {
-                packets.push(Packet { pts, dts: pts, duration: MediaTime::ZERO, ..slide.clone() });
+                packets.push(Packet::new(0, EncodedChunk::new(slide.chunk.data.clone(), pts)));
             }
-            packets.push(Packet { pts, dts: pts, duration: MediaTime::from_micros(20_000), ..silence.clone() });
+            packets.push(Packet::new(1, silence(pts)));
         }
         let sound = audio_stream(SourceCodec::Rtp(Codec::Opus), 48_000, 2, bytes::Bytes::new());
         let streams = [video_stream(SourceCodec::Rtp(Codec::Vp8)), sound];

@@ -4,12 +4,12 @@ mod support;
 
 use std::time::Instant;
 
-use rtcast_media::SourceCodec;
 use rtcast_media::codec::{VideoEncoderSettings, single_nal_unit_codec, video_decoder, video_encoder_of};
 use rtcast_media::raw::VideoFrame;
+use rtcast_media::{EncodedChunk, SourceCodec};
 use rtcast_proto::payload::Packetizer;
 use rtcast_track::{Bitrate, Codec, MediaTime};
-use support::{packet, pattern, psnr, video_stream};
+use support::{pattern, psnr, video_stream};
 
 /// Pictures that no encoder can make small.
 fn noise(width: u32, height: u32, number: i64) -> VideoFrame {
@@ -38,7 +38,7 @@ fn every_nal_unit_fits_a_packet_and_the_pictures_are_the_same() {
         let frame = encoder.encode(picture, index == 6).expect("encoded").expect("no picture is left out");
         let packets = packetizer.packetize(&frame, Instant::now()).expect("nothing has to be cut");
         most = most.max(packets.len());
-        decoded.extend(decoder.decode(&packet(&frame)).expect("decoded"));
+        decoded.extend(decoder.decode(&EncodedChunk::from(&frame)).expect("decoded"));
     }
     decoded.extend(decoder.flush().expect("flushed"));
     assert!(most > 8, "a keyframe has many slices, not {most}");

@@ -4,11 +4,11 @@ mod support;
 
 use rtcast_media::codec::{VideoEncoderSettings, video_decoder, video_encoder};
 use rtcast_media::raw::{Plane, VideoFrame};
-use rtcast_media::{MediaError, Packet, SourceCodec};
+use rtcast_media::{EncodedChunk, MediaError, SourceCodec};
 use rtcast_proto::ColorSpace;
 use rtcast_proto::payload::h264::SequenceParameterSet;
 use rtcast_track::{Bitrate, Codec, MediaTime};
-use support::{ffmpeg, folder, packet, pattern, psnr, run, video_stream};
+use support::{ffmpeg, folder, pattern, psnr, run, video_stream};
 
 const SETTINGS: VideoEncoderSettings = VideoEncoderSettings { bitrate: Bitrate::from_kbps(1_000), frame_rate: 30.0 };
 
@@ -23,7 +23,7 @@ fn what_is_encoded_decodes_to_the_same_pictures_at_the_same_times() {
             let frame = encoder.encode(picture, false).expect("encoded").expect("no picture is left out");
             assert_eq!((frame.codec, frame.timestamp), (codec, picture.timestamp()));
             assert_eq!(frame.keyframe, index == 0, "{codec} picture {index}");
-            decoded.extend(decoder.decode(&packet(&frame)).expect("decoded"));
+            decoded.extend(decoder.decode(&EncodedChunk::from(&frame)).expect("decoded"));
         }
         decoded.extend(decoder.flush().expect("flushed"));
         assert_eq!(decoded.len(), pictures.len(), "{codec}");
@@ -46,7 +46,7 @@ fn keyframes_come_when_forced_and_stand_alone() {
             assert_eq!(frame.keyframe, index == 0 || force, "{codec} picture {index}");
             if frame.keyframe {
                 let mut decoder = video_decoder(&video_stream(SourceCodec::Rtp(codec))).expect("a decoder");
-                let mut decoded = decoder.decode(&packet(&frame)).expect("a keyframe decodes alone");
+                let mut decoded = decoder.decode(&EncodedChunk::from(&frame)).expect("a keyframe decodes alone");
                 decoded.extend(decoder.flush().expect("flushed"));
                 assert_eq!(decoded.len(), 1, "{codec} picture {index}");
             }
@@ -112,7 +112,7 @@ fn sizes_change_in_flight_and_odd_ones_are_taken() {
             let picture = source.scaled(width, height).expect("a legal size").with_timestamp(timestamp);
             let frame = encoder.encode(&picture, false).expect("encoded").expect("no picture is left out");
             assert!(frame.keyframe, "{codec} {width}x{height}");
-            let mut decoded = decoder.decode(&packet(&frame)).expect("decoded");
+            let mut decoded = decoder.decode(&EncodedChunk::from(&frame)).expect("decoded");
             decoded.extend(decoder.flush().expect("flushed"));
             sizes.extend(decoded.iter().map(|picture| (picture.width(), picture.height())));
         }
@@ -161,16 +161,8 @@ fn pictures_of_b_frames_come_in_order_with_their_times_and_as_ffmpeg_decodes_the
         let mut decoded = Vec::new();
         for (data, &pts) in units.into_iter().zip(&times) {
             let pts = MediaTime::from_ticks(pts, 15_360);
-            let packet = Packet {
-                stream: 0,
-                data: data.into(),
-                pts,
-                dts: pts,
-                duration: MediaTime::ZERO,
-                keyframe: false,
-                discard: false,
-            };
-            decoded.extend(decoder.decode(&packet).expect("decoded"));
+            let chunk = EncodedChunk::new(data, pts).with_keyframe(false);
+            decoded.extend(decoder.decode(&chunk).expect("decoded"));
         }
         decoded.extend(decoder.flush().expect("flushed"));
 
@@ -259,16 +251,7 @@ fn what_no_decoder_here_takes_is_decoded_by_ffmpeg() {
             (ivf_frames(&data), Codec::Av1)
         } else {
             let packets = access_units(&data).into_iter().enumerate().map(|(index, unit)| {
-                let (data, pts) = (unit.into(), MediaTime::from_ticks(index as i64, 30));
-                Packet {
-                    stream: 0,
-                    data,
-                    pts,
-                    dts: pts,
-                    duration: MediaTime::ZERO,
-                    keyframe: index == 0,
-                    discard: false,
-                }
+                EncodedChunk::new(unit, MediaTime::from_ticks(index as i64, 30)).with_keyframe(index == 0)
             });
             (packets.collect(), Codec::H264)
         };
@@ -302,7 +285,7 @@ fn packets_marked_to_be_discarded_show_nothing_and_garbage_is_an_error_not_a_pan
         let mut times = Vec::new();
         for (index, picture) in pictures.iter().enumerate() {
             let frame = encoder.encode(picture, index == 12).expect("encoded").expect("no picture is left out");
-            let mut packet = packet(&frame);
+            let mut packet = EncodedChunk::from(&frame);
             packet.discard = index < 5;
             if index == 10 {
                 packet.data = packet.data.iter().map(|byte| byte.wrapping_mul(31).wrapping_add(7)).collect();
@@ -362,22 +345,14 @@ fn access_units(data: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The packets of an IVF file.
-fn ivf_frames(mut data: &[u8]) -> Vec<Packet> {
+fn ivf_frames(mut data: &[u8]) -> Vec<EncodedChunk> {
     data = &data[32..];
     let mut packets = Vec::new();
     while data.len() > 12 {
         let length = u32::from_le_bytes(data[..4].try_into().expect("four bytes")) as usize;
         let pts = i64::from_le_bytes(data[4..12].try_into().expect("eight bytes"));
         let pts = MediaTime::from_ticks(pts, 30);
-        packets.push(Packet {
-            stream: 0,
-            data: data[12..12 + length].to_vec().into(),
-            pts,
-            dts: pts,
-            duration: MediaTime::ZERO,
-            keyframe: packets.is_empty(),
-            discard: false,
-        });
+        packets.push(EncodedChunk::new(data[12..12 + length].to_vec(), pts).with_keyframe(packets.is_empty()));
         data = &data[12 + length..];
     }
     packets

@@ -45,7 +45,7 @@ fn pictures(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Some(packet) = demuxer.next_packet().unwrap() {
         if packet.stream == video {
-            bytes.extend_from_slice(&packet.data);
+            bytes.extend_from_slice(&packet.chunk.data);
         }
     }
     bytes

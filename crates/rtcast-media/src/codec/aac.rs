@@ -10,7 +10,7 @@ use symphonia::default::codecs::AacDecoder as Decoder;
 
 use super::{AudioDecoder, codec_error};
 use crate::error::MediaError;
-use crate::packet::{Packet, StreamInfo};
+use crate::packet::{EncodedChunk, StreamInfo};
 use crate::raw::AudioFrame;
 
 pub(super) struct AacDecoder {
@@ -41,12 +41,12 @@ impl AacDecoder {
 }
 
 impl AudioDecoder for AacDecoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Option<AudioFrame>, MediaError> {
-        let reference = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, &packet.data);
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Option<AudioFrame>, MediaError> {
+        let reference = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, &chunk.data);
         let buffer = self.decoder.decode_ref(&reference).map_err(|reason| codec_error("AAC", reason.to_string()))?;
         let (rate, channels) = (buffer.spec().rate(), buffer.spec().channels().count());
         let mut samples: Vec<i16> = Vec::new();
         buffer.copy_to_vec_interleaved(&mut samples);
-        Ok(u16::try_from(channels).ok().and_then(|channels| AudioFrame::new(samples, rate, channels, packet.pts)))
+        Ok(u16::try_from(channels).ok().and_then(|channels| AudioFrame::new(samples, rate, channels, chunk.timestamp)))
     }
 }

@@ -3,7 +3,7 @@
 use super::{VideoDecoder, video_decoder};
 use crate::container::FfmpegDecoder;
 use crate::error::MediaError;
-use crate::packet::{Packet, StreamInfo};
+use crate::packet::{EncodedChunk, StreamInfo};
 use crate::raw::VideoFrame;
 
 /// What is kept of a group of pictures of which none has come out yet, for another decoder to begin with.
@@ -17,7 +17,7 @@ pub(crate) struct LastingDecoder {
     built_in: Box<dyn VideoDecoder>,
     ffmpeg: Option<FfmpegDecoder>,
     /// The packets since the last keyframe, as long as no picture of them has come.
-    group: Vec<Packet>,
+    group: Vec<EncodedChunk>,
     group_bytes: usize,
     /// A picture has come since the last keyframe.
     has_shown: bool,
@@ -57,10 +57,10 @@ impl LastingDecoder {
         self.is_waiting = false;
     }
 
-    fn keep(&mut self, packet: &Packet) {
-        self.group_bytes += packet.data.len();
+    fn keep(&mut self, chunk: &EncodedChunk) {
+        self.group_bytes += chunk.data.len();
         if self.group.len() < GROUP_PACKETS && self.group_bytes <= GROUP_BYTES {
-            self.group.push(packet.clone());
+            self.group.push(chunk.clone());
         } else {
             // Another decoder could begin only with the next keyframe.
             self.group.clear();
@@ -78,8 +78,8 @@ impl LastingDecoder {
         let Some(mut ffmpeg) = FfmpegDecoder::new(&self.stream) else { return Err(error) };
         tracing::warn!(%error, "ffmpeg decodes the pictures from here on");
         let mut pictures = Vec::new();
-        for packet in std::mem::take(&mut self.group) {
-            pictures.extend(ffmpeg.decode(&packet)?);
+        for chunk in std::mem::take(&mut self.group) {
+            pictures.extend(ffmpeg.decode(&chunk)?);
         }
         self.ffmpeg = Some(ffmpeg);
         Ok(pictures)
@@ -87,20 +87,20 @@ impl LastingDecoder {
 }
 
 impl VideoDecoder for LastingDecoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError> {
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Vec<VideoFrame>, MediaError> {
         if let Some(ffmpeg) = &mut self.ffmpeg {
-            return ffmpeg.decode(packet);
+            return ffmpeg.decode(chunk);
         }
-        if packet.keyframe {
+        if chunk.keyframe {
             self.begin_group();
         }
         if self.is_waiting {
             return Ok(Vec::new());
         }
         if !self.has_shown {
-            self.keep(packet);
+            self.keep(chunk);
         }
-        match self.built_in.decode(packet) {
+        match self.built_in.decode(chunk) {
             Ok(pictures) => {
                 if !pictures.is_empty() {
                     self.has_shown = true;

@@ -7,7 +7,7 @@ use rubato::{Fft, FixedSync, Resampler};
 use super::resample::{OUTPUT_RATE, PIECE};
 use super::{AudioDecoder, AudioEncoder, codec_error};
 use crate::error::MediaError;
-use crate::packet::Packet;
+use crate::packet::EncodedChunk;
 use crate::raw::AudioFrame;
 
 /// RFC 3551 §4.5.14: 8,000 samples a second.
@@ -125,9 +125,9 @@ impl G711Decoder {
 }
 
 impl AudioDecoder for G711Decoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Option<AudioFrame>, MediaError> {
-        let samples = packet.data.iter().map(|&code| self.law.decode(code)).collect();
-        Ok(AudioFrame::new(samples, RATE, self.channels, packet.pts))
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Option<AudioFrame>, MediaError> {
+        let samples = chunk.data.iter().map(|&code| self.law.decode(code)).collect();
+        Ok(AudioFrame::new(samples, RATE, self.channels, chunk.timestamp))
     }
 }
 

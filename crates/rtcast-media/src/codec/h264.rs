@@ -20,7 +20,7 @@ use super::{
     VideoDecoder, VideoEncoder, VideoEncoderSettings, codec_error, encoded_codec, sane_bitrate, single_nal_unit_codec,
 };
 use crate::error::MediaError;
-use crate::packet::Packet;
+use crate::packet::EncodedChunk;
 use crate::raw::{Plane, VideoFrame};
 
 /// The most pictures that a decoder may hold back: H.264's own limit of the decoded picture buffer is 16.
@@ -148,13 +148,13 @@ impl H264Decoder {
 }
 
 impl VideoDecoder for H264Decoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError> {
-        self.waiting.push(Reverse((packet.pts, packet.discard)));
-        let picture = match self.decoder.decode(&packet.data) {
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Vec<VideoFrame>, MediaError> {
+        self.waiting.push(Reverse((chunk.timestamp, chunk.discard)));
+        let picture = match self.decoder.decode(&chunk.data) {
             Ok(picture) => picture,
             Err(reason) => {
                 // No picture will come of this packet, so its time must not go to another.
-                self.waiting.retain(|Reverse((pts, _))| *pts != packet.pts);
+                self.waiting.retain(|Reverse((pts, _))| *pts != chunk.timestamp);
                 return Err(error(reason));
             }
         };

@@ -27,7 +27,7 @@ pub(crate) use self::fallback::LastingDecoder;
 use self::opus_head::OpusHead;
 use crate::container::FfmpegDecoder;
 use crate::error::MediaError;
-use crate::packet::{Packet, SourceCodec, StreamInfo};
+use crate::packet::{EncodedChunk, SourceCodec, StreamInfo};
 use crate::raw::{AudioFrame, VideoFrame};
 
 /// A compressor of pictures.
@@ -49,7 +49,7 @@ pub trait VideoDecoder: Send {
     /// Takes the next packet, in decoding order, and returns the pictures that it completed, in the order of their
     /// presentation. Those of packets marked `discard` are left out. After an error it may go on with the next packet;
     /// pictures until the next keyframe may be wrong.
-    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError>;
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Vec<VideoFrame>, MediaError>;
 
     /// Returns the pictures still held back and forgets the stream, so that another may begin with a keyframe.
     fn flush(&mut self) -> Result<Vec<VideoFrame>, MediaError>;
@@ -67,7 +67,7 @@ pub trait AudioEncoder: Send {
 /// A decompressor of sound.
 pub trait AudioDecoder: Send {
     /// Decodes the next packet. `None`: it held no sound.
-    fn decode(&mut self, packet: &Packet) -> Result<Option<AudioFrame>, MediaError>;
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Option<AudioFrame>, MediaError>;
 }
 
 /// What a video encoder is set to.

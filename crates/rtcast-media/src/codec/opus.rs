@@ -11,7 +11,7 @@ use rtcast_track::{Bitrate, Codec, Frame, MediaTime, RtpCodec};
 use super::opus_head::{LARGEST_PACKET, OpusHead};
 use super::{AudioDecoder, AudioEncoder, codec_error, encoded_codec};
 use crate::error::MediaError;
-use crate::packet::Packet;
+use crate::packet::EncodedChunk;
 use crate::raw::AudioFrame;
 
 /// Opus always runs at 48 kHz here, whatever the band of the sound.
@@ -133,16 +133,16 @@ impl OpusDecoder {
 }
 
 impl AudioDecoder for OpusDecoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Option<AudioFrame>, MediaError> {
-        if packet.data.is_empty() {
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Option<AudioFrame>, MediaError> {
+        if chunk.data.is_empty() {
             return Ok(None); // libopus would take it for a loss
         }
-        let length = i32::try_from(packet.data.len()).map_err(|_| codec_error("Opus", "a packet is too long"))?;
+        let length = i32::try_from(chunk.data.len()).map_err(|_| codec_error("Opus", "a packet is too long"))?;
         let mut samples = vec![0_i16; MAXIMUM_SAMPLES * self.channels];
         // SAFETY: the decoder lives, the input has `length` bytes, the output room for as many samples of all
         // channels as is said.
         let count = check(unsafe {
-            let (input, output) = (packet.data.as_ptr(), samples.as_mut_ptr());
+            let (input, output) = (chunk.data.as_ptr(), samples.as_mut_ptr());
             ffi::opus_multistream_decode(self.raw.as_ptr(), input, length, output, MAXIMUM_SAMPLES as c_int, 0)
         })?;
         samples.truncate(count * self.channels);
@@ -156,7 +156,7 @@ impl AudioDecoder for OpusDecoder {
                 }
             }
         }
-        Ok(AudioFrame::new(samples, RATE, self.channels as u16, packet.pts))
+        Ok(AudioFrame::new(samples, RATE, self.channels as u16, chunk.timestamp))
     }
 }
 

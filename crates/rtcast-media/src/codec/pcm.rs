@@ -2,7 +2,7 @@
 
 use super::AudioDecoder;
 use crate::error::MediaError;
-use crate::packet::Packet;
+use crate::packet::EncodedChunk;
 use crate::raw::AudioFrame;
 
 /// Interleaved samples of 16 bits, little-endian.
@@ -18,8 +18,8 @@ impl PcmDecoder {
 }
 
 impl AudioDecoder for PcmDecoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Option<AudioFrame>, MediaError> {
-        let samples = packet.data.as_chunks().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect();
-        Ok(AudioFrame::new(samples, self.rate, self.channels, packet.pts))
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Option<AudioFrame>, MediaError> {
+        let samples = chunk.data.as_chunks().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect();
+        Ok(AudioFrame::new(samples, self.rate, self.channels, chunk.timestamp))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{VideoDecoder, codec_error};
 use crate::error::MediaError;
-use crate::packet::Packet;
+use crate::packet::EncodedChunk;
 use crate::raw::VideoFrame;
 
 /// Takes packets that are planar 4:2:0 pictures already.
@@ -18,12 +18,12 @@ impl I420Decoder {
 }
 
 impl VideoDecoder for I420Decoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError> {
-        let frame = VideoFrame::new(packet.data.clone(), self.width, self.height, packet.pts).ok_or_else(|| {
-            let (length, width, height) = (packet.data.len(), self.width, self.height);
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Vec<VideoFrame>, MediaError> {
+        let frame = VideoFrame::new(chunk.data.clone(), self.width, self.height, chunk.timestamp).ok_or_else(|| {
+            let (length, width, height) = (chunk.data.len(), self.width, self.height);
             codec_error("raw video", format!("{length} bytes are not a 4:2:0 picture of {width}x{height}"))
         })?;
-        Ok(if packet.discard { Vec::new() } else { vec![frame] })
+        Ok(if chunk.discard { Vec::new() } else { vec![frame] })
     }
 
     fn flush(&mut self) -> Result<Vec<VideoFrame>, MediaError> {

@@ -6,7 +6,7 @@ use rtcast_track::{MediaKind, MediaTime};
 use super::aac;
 use super::input::Input;
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::PictureProperties;
 
 /// Sample frames in one AAC frame.
@@ -117,7 +117,7 @@ impl Demuxer for Adts {
         let pts = MediaTime::from_ticks(self.frames * FRAME, rate);
         self.frames += 1;
         let duration = MediaTime::from_ticks(FRAME, rate);
-        Ok(Some(Packet { stream: 0, data: data.into(), pts, dts: pts, duration, keyframe: true, discard: false }))
+        Ok(Some(Packet::new(0, EncodedChunk::new(data, pts).with_duration(duration))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {

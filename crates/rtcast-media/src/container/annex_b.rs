@@ -12,7 +12,7 @@ use rtcast_track::{Codec, MediaKind, MediaTime};
 use super::h264::{self, ParameterSets};
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::PictureProperties;
 
 /// Bytes that are asked for at once.
@@ -192,12 +192,12 @@ impl Demuxer for AnnexB {
         let Some(access_unit) = access_unit else { return Ok(None) };
         let units = || access_unit.units.iter().map(Vec::as_slice);
         let keyframe = access_unit.is_idr || units().any(h264::is_recovery_point);
-        let data = h264::to_wire(units(), &mut self.sets, keyframe).into();
+        let data = h264::to_wire(units(), &mut self.sets, keyframe);
         let frame = self.order.frame(&access_unit);
         let time = |frame: i64| MediaTime::from_ticks(frame.saturating_mul(self.scale.into()), self.rate);
         let pts = time(frame);
         let duration = time(frame.saturating_add(1)).since(pts);
-        Ok(Some(Packet { stream: 0, data, pts, dts: pts, duration, keyframe, discard: false }))
+        Ok(Some(Packet::new(0, EncodedChunk::new(data, pts).with_duration(duration).with_keyframe(keyframe))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {

@@ -8,7 +8,7 @@ use super::av1;
 use super::fields::Fields;
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::PictureProperties;
 
 const HEADER: u64 = 32;
@@ -123,7 +123,7 @@ impl Demuxer for Ivf {
         let ticks = i64::try_from(ticks).unwrap_or(i64::MAX).saturating_mul(self.scale.into());
         let pts = MediaTime::from_ticks(ticks, self.rate);
         let duration = MediaTime::ZERO;
-        Ok(Some(Packet { stream: 0, data: data.into(), pts, dts: pts, duration, keyframe, discard: false }))
+        Ok(Some(Packet::new(0, EncodedChunk::new(data, pts).with_duration(duration).with_keyframe(keyframe))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {

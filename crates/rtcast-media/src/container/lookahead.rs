@@ -53,7 +53,7 @@ impl Lookahead {
         while bytes < BYTES && !this.has_seen_enough(&streams, live) {
             match next_with_bytes(&mut *this.inner) {
                 Ok(Some(packet)) => {
-                    bytes += packet.data.len();
+                    bytes += packet.chunk.data.len();
                     this.seen.push_back(packet);
                 }
                 Ok(None) => break,
@@ -73,7 +73,7 @@ impl Lookahead {
             this.decode_times.push(complete(info, &packets, live));
         }
         this.streams = streams;
-        let presented = this.seen.iter().filter(|packet| !packet.discard).map(|packet| packet.pts);
+        let presented = this.seen.iter().filter(|packet| !packet.chunk.discard).map(|packet| packet.chunk.timestamp);
         this.shift = MediaTime::ZERO.since(presented.min().unwrap_or_default());
         Ok(this)
     }
@@ -86,7 +86,7 @@ impl Lookahead {
             let packets = self.seen.iter().filter(|packet| packet.stream == index);
             let order_is_open = info.codec == SourceCodec::Rtp(Codec::H264)
                 && !info.codec_name.contains("Baseline")
-                && packets.clone().all(|packet| packet.pts == packet.dts);
+                && packets.clone().all(|packet| packet.chunk.timestamp == packet.dts);
             let wanted = match (info.kind, live) {
                 (MediaKind::Audio, _) => 1,
                 (MediaKind::Video, false) => PICTURES,
@@ -101,9 +101,9 @@ impl Lookahead {
 
     fn finish(&mut self, mut packet: Packet) -> Packet {
         if let Some(Some(times)) = self.decode_times.get_mut(packet.stream) {
-            packet.dts = times.next(packet.pts);
+            packet.dts = times.next(packet.chunk.timestamp);
         }
-        packet.pts = packet.pts.offset(self.shift);
+        packet.chunk.timestamp = packet.chunk.timestamp.offset(self.shift);
         packet.dts = packet.dts.offset(self.shift);
         packet
     }
@@ -144,7 +144,7 @@ impl Demuxer for Lookahead {
 fn next_with_bytes(demuxer: &mut dyn Demuxer) -> Result<Option<Packet>, MediaError> {
     loop {
         match demuxer.next_packet()? {
-            Some(packet) if packet.data.is_empty() => {}
+            Some(packet) if packet.chunk.data.is_empty() => {}
             other => return Ok(other),
         }
     }
@@ -157,10 +157,10 @@ fn complete(info: &mut StreamInfo, packets: &[&Packet], live: bool) -> Option<De
     }
     complete_codec(info, packets);
     complete_picture(info, packets);
-    let mut times: Vec<i64> = packets.iter().map(|packet| packet.pts.as_nanos()).collect();
+    let mut times: Vec<i64> = packets.iter().map(|packet| packet.chunk.timestamp.as_nanos()).collect();
     info.reordered |= !times.is_sorted();
     // Pictures that wait unequally long to be presented are overtaken, or overtake, even if that comes later.
-    let mut waits = packets.iter().map(|packet| packet.pts.since(packet.dts));
+    let mut waits = packets.iter().map(|packet| packet.chunk.timestamp.since(packet.dts));
     let first_wait = waits.next();
     info.reordered |= waits.any(|wait| Some(wait) != first_wait);
     // What was seen may be too little, where the container keeps no table of it.
@@ -188,7 +188,9 @@ fn complete(info: &mut StreamInfo, packets: &[&Packet], live: bool) -> Option<De
 
 /// Reads profile and size from the first keyframe, where the container did not tell.
 fn complete_codec(info: &mut StreamInfo, packets: &[&Packet]) {
-    let Some(data) = packets.iter().find(|packet| packet.keyframe).map(|packet| &packet.data[..]) else { return };
+    let Some(data) = packets.iter().find(|packet| packet.chunk.keyframe).map(|packet| &packet.chunk.data[..]) else {
+        return;
+    };
     match &info.codec {
         SourceCodec::Rtp(Codec::H264) => {
             let Some(set) = parameter_set(packets) else { return };
@@ -226,7 +228,9 @@ fn complete_codec(info: &mut StreamInfo, packets: &[&Packet]) {
 /// Adds what the bitstream says of how its pictures are to be shown, where the container has said nothing.
 fn complete_picture(info: &mut StreamInfo, packets: &[&Packet]) {
     let SourceCodec::Rtp(codec) = info.codec else { return };
-    let Some(data) = packets.iter().find(|packet| packet.keyframe).map(|packet| &packet.data[..]) else { return };
+    let Some(data) = packets.iter().find(|packet| packet.chunk.keyframe).map(|packet| &packet.chunk.data[..]) else {
+        return;
+    };
     let mut told = PictureProperties::default();
     match codec {
         Codec::H264 => {
@@ -238,7 +242,7 @@ fn complete_picture(info: &mut StreamInfo, packets: &[&Packet]) {
             told.field_order = if set.frame_macroblocks_only {
                 FieldOrder::Progressive
             } else {
-                h264::field_order(packets.iter().map(|packet| &packet.data[..]), &set)
+                h264::field_order(packets.iter().map(|packet| &packet.chunk.data[..]), &set)
             };
         }
         Codec::Vp8 => told.bit_depth = 8,
@@ -260,8 +264,8 @@ fn complete_picture(info: &mut StreamInfo, packets: &[&Packet]) {
 
 /// The sequence parameter set of the first keyframe of a stream of H.264.
 fn parameter_set(packets: &[&Packet]) -> Option<SequenceParameterSet> {
-    let keyframe = packets.iter().find(|packet| packet.keyframe)?;
-    nal_units(&keyframe.data).find_map(SequenceParameterSet::parse)
+    let keyframe = packets.iter().find(|packet| packet.chunk.keyframe)?;
+    nal_units(&keyframe.chunk.data).find_map(SequenceParameterSet::parse)
 }
 
 /// The most packets that stand before one that is presented before them.

@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::input::Input;
 use super::opus;
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::PictureProperties;
 
 /// A packet is spread over pages; more than this is not believed.
@@ -127,15 +127,9 @@ impl Ogg {
             position = position.saturating_add(samples);
             let end = time(position);
             self.end = self.end.max(end);
-            self.queue.push_back(Packet {
-                stream: logical.stream,
-                data: packet.into(),
-                pts,
-                dts: pts,
-                duration: end.since(pts),
-                keyframe: true,
-                discard: end <= self.link_start,
-            });
+            let chunk = EncodedChunk::new(packet, pts).with_duration(end.since(pts));
+            let chunk = chunk.with_discard(end <= self.link_start);
+            self.queue.push_back(Packet::new(logical.stream, chunk));
         }
         logical.position = Some(position);
     }

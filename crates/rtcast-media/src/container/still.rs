@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rtcast_track::{MediaKind, MediaTime};
 
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 
 /// How often the picture is repeated: often enough for one that has just come, and for a decoder that shows a picture
 /// only when the next one follows.
@@ -84,7 +84,8 @@ impl Demuxer for Still {
         }
         let pts = MediaTime::from_ticks(self.shown, RATE);
         self.shown += 1;
-        Ok(Some(Packet { pts, dts: pts, duration: MediaTime::from_ticks(1, RATE), discard: false, ..still.clone() }))
+        let chunk = still.chunk.clone().with_duration(MediaTime::from_ticks(1, RATE)).with_discard(false);
+        Ok(Some(Packet::new(still.stream, EncodedChunk { timestamp: pts, ..chunk })))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {
@@ -109,8 +110,8 @@ impl Kept {
     fn take(&mut self, packet: Option<&Packet>) {
         let Self::Some(packets, bytes) = self else { return };
         match packet {
-            Some(packet) if *bytes + packet.data.len() <= KEPT_BYTES => {
-                *bytes += packet.data.len();
+            Some(packet) if *bytes + packet.chunk.data.len() <= KEPT_BYTES => {
+                *bytes += packet.chunk.data.len();
                 packets.push(packet.clone());
             }
             Some(_) => *self = Self::None,

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::input::Input;
 use super::pcm::{self, PcmFormat};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::PictureProperties;
 
 /// Packets in a second: each has 20 ms.
@@ -142,9 +142,9 @@ impl Demuxer for Wav {
         }
         let pts = MediaTime::from_ticks(self.frames, rate);
         self.frames += frames;
-        let data = self.format.convert(data).into();
+        let data = self.format.convert(data);
         let duration = MediaTime::from_ticks(frames, rate);
-        Ok(Some(Packet { stream: 0, data, pts, dts: pts, duration, keyframe: true, discard: false }))
+        Ok(Some(Packet::new(0, EncodedChunk::new(data, pts).with_duration(duration))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {

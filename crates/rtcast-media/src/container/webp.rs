@@ -8,7 +8,7 @@ use rtcast_track::{MediaKind, MediaTime};
 
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::{ColourDescription, PictureProperties};
 
 /// The longest file that is believed; it is held in memory.
@@ -95,7 +95,7 @@ impl Demuxer for WebP {
         let bytes_per_pixel = if self.decoder.has_alpha() { 4 } else { 3 };
         let data = to_i420(&self.pixels, *width as usize, *height as usize, bytes_per_pixel);
         let duration = MediaTime::from_micros(i64::from(milliseconds) * 1_000);
-        Ok(Some(Packet { stream: 0, data: data.into(), pts, dts: pts, duration, keyframe: true, discard: false }))
+        Ok(Some(Packet::new(0, EncodedChunk::new(data, pts).with_duration(duration))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {

@@ -5,7 +5,7 @@ use rtcast_track::{MediaKind, MediaTime};
 
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::{FieldOrder, PictureProperties, ratio};
 
 /// The longest line that is believed.
@@ -112,7 +112,7 @@ impl Demuxer for Y4m {
         let pts = time(self.frames);
         self.frames += 1;
         let duration = time(self.frames).since(pts);
-        Ok(Some(Packet { stream: 0, data: data.into(), pts, dts: pts, duration, keyframe: true, discard: false }))
+        Ok(Some(Packet::new(0, EncodedChunk::new(data, pts).with_duration(duration))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rtcast_track::{MediaKind, MediaTime};
 
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::properties::PictureProperties;
 
 /// The Y, U and V of the flat block: pure green in the studio range of ITU-R BT.601.
@@ -137,7 +137,7 @@ impl Demuxer for TestPattern {
             self.next_piece += 1;
             (1, data, sound_at, piece_time(self.next_piece))
         };
-        Ok(Some(Packet { stream, data, pts, dts: pts, duration: end.since(pts), keyframe: true, discard: false }))
+        Ok(Some(Packet::new(stream, EncodedChunk::new(data, pts).with_duration(end.since(pts)))))
     }
 
     fn rewind(&mut self) -> Result<bool, MediaError> {
@@ -305,7 +305,7 @@ mod tests {
             (0..count).map(|_| pattern.next_packet().expect("no error").expect("no end")).collect()
         };
         let packets = read(82);
-        assert!(packets.is_sorted_by_key(|packet| packet.pts));
+        assert!(packets.is_sorted_by_key(|packet| packet.chunk.timestamp));
         assert_eq!(packets.iter().filter(|packet| packet.stream == 0).count(), 31);
         assert_eq!(packets.iter().filter(|packet| packet.stream == 1).count(), 51);
         assert!(pattern.rewind().expect("no error"));

@@ -68,7 +68,7 @@ impl Task {
     fn bytes(&self) -> usize {
         match self {
             Self::Send(_, frame) => frame.data.len(),
-            Self::DecodeVideo(packet) | Self::DecodeAudio(packet) => packet.data.len(),
+            Self::DecodeVideo(packet) | Self::DecodeAudio(packet) => packet.chunk.data.len(),
             Self::RewindVideo | Self::RewindAudio | Self::Ended => 0,
         }
     }

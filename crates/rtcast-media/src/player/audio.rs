@@ -46,12 +46,12 @@ impl AudioTranscoder {
 
     /// Takes the next packet and returns the frames that it completed, for the broadcasts that are wanted.
     pub(super) fn push(&mut self, packet: &Packet, wanted: &dyn Fn(usize) -> bool) -> Encoded {
-        let sound = self.decoder.decode(packet)?;
-        match sound.filter(|_| !packet.discard) {
+        let sound = self.decoder.decode(&packet.chunk)?;
+        match sound.filter(|_| !packet.chunk.discard) {
             Some(mut sound) => {
                 // The last packet is longer than what is to be heard of it; other durations are rounded.
-                if packet.duration > MediaTime::ZERO && sound.duration().since(packet.duration) > ROUNDED {
-                    sound = sound.cut_to(packet.duration);
+                if packet.chunk.duration > MediaTime::ZERO && sound.duration().since(packet.chunk.duration) > ROUNDED {
+                    sound = sound.cut_to(packet.chunk.duration);
                 }
                 let pieces = self.converter.push(&sound)?;
                 self.encode(&pieces, wanted)

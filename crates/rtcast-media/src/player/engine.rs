@@ -486,9 +486,9 @@ impl AudioLane {
 
     fn place(&mut self, packet: Packet, pass_start: MediaTime, agenda: &mut Agenda) -> Result<(), MediaError> {
         self.encode_if_too_large(&packet)?;
-        let time = packet.pts.max(pass_start);
+        let time = packet.chunk.timestamp.max(pass_start);
         self.progress.read = time;
-        if let Some(copy) = self.copy.as_mut().filter(|_| !packet.discard) {
+        if let Some(copy) = self.copy.as_mut().filter(|_| !packet.chunk.discard) {
             agenda.add(self.progress.task(time), Task::Send(copy.broadcast, copy.frame(&packet, pass_start)));
         }
         if self.transcoder.is_some() {
@@ -500,12 +500,12 @@ impl AudioLane {
     /// A packet that does not fit into a datagram would be lost, and more of its kind are to follow: from it on, the
     /// stream is encoded anew.
     fn encode_if_too_large(&mut self, packet: &Packet) -> Result<(), MediaError> {
-        let too_large = packet.data.len() > LARGEST_PACKET;
+        let too_large = packet.chunk.data.len() > LARGEST_PACKET;
         if let Some(copy) = self.copy.take_if(|copy| too_large && copy.codec == Codec::Opus) {
             match &mut self.transcoder {
                 Some(transcoder) => {
                     tracing::warn!(
-                        bytes = packet.data.len(),
+                        bytes = packet.chunk.data.len(),
                         "packets of sound are too large to send: encoding them anew"
                     );
                     transcoder.add(copy.broadcast, copy.codec, LARGE_AUDIO_BITRATE)?;
@@ -537,16 +537,16 @@ impl Copy {
     /// is decoded by the receiver all the same: it is squeezed to just before the pass, so that nobody waits for it.
     fn frame(&mut self, packet: &Packet, pass_start: MediaTime) -> Frame {
         let timestamp = match self.last {
-            _ if packet.discard => {
+            _ if packet.chunk.discard => {
                 let earliest = pass_start.since(SQUEEZED);
                 self.last.map_or(earliest, |last| last.offset(TICK).max(earliest))
             }
-            Some(last) if !self.reordered => packet.pts.max(last.offset(TICK)),
-            _ => packet.pts,
+            Some(last) if !self.reordered => packet.chunk.timestamp.max(last.offset(TICK)),
+            _ => packet.chunk.timestamp,
         };
         self.last = Some(timestamp);
-        Frame::new(self.codec, packet.data.clone(), timestamp)
-            .with_keyframe(packet.keyframe)
+        Frame::new(self.codec, packet.chunk.data.clone(), timestamp)
+            .with_keyframe(packet.chunk.keyframe)
             .with_color_space(self.color_space)
     }
 }

@@ -80,13 +80,13 @@ fn refused_packets(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<Vec<MediaKi
         // What is wrong with the source is told when it is played.
         let Ok(Some(packet)) = demuxer.next_packet() else { break };
         if let Some(decoder) = pictures.as_mut().filter(|_| video == Some(packet.stream)) {
-            match decoder.decode(&packet) {
+            match decoder.decode(&packet.chunk) {
                 Ok(decoded) if decoded.is_empty() => {}
                 Ok(_) => pictures = None,
                 Err(_) => refused.push(MediaKind::Video),
             }
         } else if let Some(decoder) = sound.as_mut().filter(|_| audio == Some(packet.stream)) {
-            match decoder.decode(&packet) {
+            match decoder.decode(&packet.chunk) {
                 Ok(None) => {}
                 Ok(Some(_)) => sound = None,
                 Err(_) => refused.push(MediaKind::Audio),
@@ -119,7 +119,7 @@ fn has_large_sound(demuxer: &mut dyn Demuxer, plan: &Plan) -> Result<bool, Media
     for _ in 0..PROBED_PACKETS {
         // What is wrong with the source is told when it is played.
         let Ok(Some(packet)) = demuxer.next_packet() else { break };
-        found |= packet.stream == stream && packet.data.len() > LARGEST_PACKET;
+        found |= packet.stream == stream && packet.chunk.data.len() > LARGEST_PACKET;
     }
     demuxer.rewind()?;
     Ok(found)

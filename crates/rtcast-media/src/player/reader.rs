@@ -71,7 +71,7 @@ impl Reader {
                 Ok(Some(packet)) => {
                     failed = 0;
                     if self.settings.streams.contains(&packet.stream) {
-                        has_presented |= !packet.discard;
+                        has_presented |= !packet.chunk.discard;
                         if !self.send(Read::Packet(packet)) {
                             return None;
                         }

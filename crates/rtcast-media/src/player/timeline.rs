@@ -53,11 +53,11 @@ impl Timeline {
 
     /// Moves a packet to its place.
     pub(super) fn place(&mut self, packet: &mut Packet) {
-        if !packet.discard && self.start.is_none() {
-            self.start = Some(packet.pts);
+        if !packet.chunk.discard && self.start.is_none() {
+            self.start = Some(packet.chunk.timestamp);
         }
         let shift = self.offset.since(self.start.unwrap_or_default());
-        let duration = if packet.duration > MediaTime::ZERO { packet.duration } else { UNKNOWN_DURATION };
+        let duration = if packet.chunk.duration > MediaTime::ZERO { packet.chunk.duration } else { UNKNOWN_DURATION };
         let others = self.streams.iter().filter(|(index, _)| **index != packet.stream);
         let others_end = others.filter_map(|(_, stream)| stream.last).map(|(last, _)| last).max();
         let stream = self.streams.entry(packet.stream).or_default();
@@ -72,11 +72,11 @@ impl Timeline {
             }
         }
         let shift = shift.offset(stream.correction);
-        packet.pts = packet.pts.offset(shift);
+        packet.chunk.timestamp = packet.chunk.timestamp.offset(shift);
         packet.dts = packet.dts.offset(shift);
         stream.last = Some((packet.dts, duration.min(LONGEST_DURATION)));
-        if !packet.discard {
-            self.end = self.end.max(packet.pts.offset(duration.min(LONGEST_DURATION)));
+        if !packet.chunk.discard {
+            self.end = self.end.max(packet.chunk.timestamp.offset(duration.min(LONGEST_DURATION)));
         }
     }
 
@@ -107,11 +107,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::packet::EncodedChunk;
 
     fn packet(stream: usize, pts: i64, duration: i64, discard: bool) -> Packet {
         let time = |milliseconds: i64| MediaTime::from_micros(milliseconds * 1_000);
         let (pts, duration) = (time(pts), time(duration));
-        Packet { stream, data: Bytes::new(), pts, dts: pts, duration, keyframe: true, discard }
+        Packet::new(stream, EncodedChunk::new(Bytes::new(), pts).with_duration(duration).with_discard(discard))
     }
 
     #[test]
@@ -126,7 +127,7 @@ mod tests {
                 let mut packet = packet(stream, pts, duration, discard);
                 timeline.place(&mut packet);
                 if !discard {
-                    seen.push((stream, packet.pts.as_nanos() / 1_000_000));
+                    seen.push((stream, packet.chunk.timestamp.as_nanos() / 1_000_000));
                 }
             }
             timeline.next_pass();
@@ -155,7 +156,7 @@ mod tests {
         let place = |timeline: &mut Timeline, stream, pts| {
             let mut packet = packet(stream, pts, 40, false);
             timeline.place(&mut packet);
-            packet.pts.as_nanos() / 1_000_000
+            packet.chunk.timestamp.as_nanos() / 1_000_000
         };
         assert_eq!(place(&mut timeline, 0, 0), 0);
         for second in 0..=70 {
@@ -182,7 +183,7 @@ mod tests {
         let mut place = |stream, pts| {
             let mut packet = packet(stream, pts, 40, false);
             timeline.place(&mut packet);
-            packet.pts.as_nanos() / 1_000_000
+            packet.chunk.timestamp.as_nanos() / 1_000_000
         };
         assert_eq!(place(0, 0), 0);
         assert_eq!(place(1, 0), 0);

@@ -134,16 +134,16 @@ impl VideoTranscoder {
         if self.decoder.is_finished() {
             return Err(broken_off());
         }
-        if packet.keyframe {
+        if packet.chunk.keyframe {
             self.forget_group();
             self.pre_roll = true;
         }
-        let ends_pre_roll = self.pre_roll && !packet.discard;
-        self.pre_roll &= packet.discard;
-        let mut begins_with_pre_roll = ends_pre_roll && !packet.keyframe;
-        let begins = packet.keyframe || !self.group.is_empty();
+        let ends_pre_roll = self.pre_roll && !packet.chunk.discard;
+        self.pre_roll &= packet.chunk.discard;
+        let mut begins_with_pre_roll = ends_pre_roll && !packet.chunk.keyframe;
+        let begins = packet.chunk.keyframe || !self.group.is_empty();
         if begins && !self.following {
-            self.group_bytes += packet.data.len();
+            self.group_bytes += packet.chunk.data.len();
             let most = if self.pre_roll { PRE_ROLL_PACKETS } else { GROUP_PACKETS };
             if self.group.len() < most && self.group_bytes <= GROUP_BYTES {
                 self.group.push(packet.clone());
@@ -161,7 +161,7 @@ impl VideoTranscoder {
         self.active = was_active;
         self.wake(wanted, position);
         let decodes = was_active && self.active && !self.pre_roll;
-        if decodes && self.gate.admits(packet.keyframe) && self.jobs.try_send(Job::Packet(packet)).is_err() {
+        if decodes && self.gate.admits(packet.chunk.keyframe) && self.jobs.try_send(Job::Packet(packet)).is_err() {
             tracing::debug!("the video decoder is too slow: skipping to the next keyframe");
             self.gate.close();
             self.following = false;
@@ -262,7 +262,7 @@ impl Decoder {
                 }
             };
             for packet in packets {
-                if !self.show(decoder.decode(&packet))? {
+                if !self.show(decoder.decode(&packet.chunk))? {
                     return Ok(());
                 }
             }

@@ -55,7 +55,7 @@ fn play(path: &Path) -> Result<usize, MediaError> {
     let mut count = 0;
     while let Ok(Some(packet)) = demuxer.next_packet() {
         assert!(packet.stream < demuxer.streams().len());
-        assert!(!packet.data.is_empty());
+        assert!(!packet.chunk.data.is_empty());
         count += 1;
         assert!(count < MOST_PACKETS, "no end in sight");
     }

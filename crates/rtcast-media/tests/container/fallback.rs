@@ -12,7 +12,8 @@ use crate::media::sample;
 use crate::{open, read_all};
 
 fn pictures(demuxer: &dyn Demuxer, packets: &[Packet]) -> usize {
-    let is_picture = |packet: &&Packet| demuxer.streams()[packet.stream].kind == MediaKind::Video && !packet.discard;
+    let is_picture =
+        |packet: &&Packet| demuxer.streams()[packet.stream].kind == MediaKind::Video && !packet.chunk.discard;
     packets.iter().filter(is_picture).count()
 }
 
@@ -31,8 +32,8 @@ fn forms_that_no_built_in_reader_takes_are_played() {
         for pass in 0..2 {
             let packets = read_all(&mut *demuxer);
             assert_eq!(pictures(&*demuxer, &packets), count, "{name}, pass {pass}");
-            assert!(packets.iter().all(|packet| packet.data.len() == 160 * 120 * 3 / 2), "{name}");
-            assert!(packets.windows(2).all(|pair| pair[0].pts < pair[1].pts), "{name}");
+            assert!(packets.iter().all(|packet| packet.chunk.data.len() == 160 * 120 * 3 / 2), "{name}");
+            assert!(packets.windows(2).all(|pair| pair[0].chunk.timestamp < pair[1].chunk.timestamp), "{name}");
             assert!(demuxer.rewind().unwrap(), "{name}");
         }
     }
@@ -44,7 +45,7 @@ fn a_sequence_of_images_is_a_track_of_pictures() {
     assert_eq!(demuxer.streams()[0].codec, SourceCodec::Rtp(Codec::Av1));
     let packets = read_all(&mut *demuxer);
     assert_eq!(packets.len(), 10);
-    assert!(packets[0].keyframe);
+    assert!(packets[0].chunk.keyframe);
 }
 
 #[test]
@@ -56,8 +57,8 @@ fn a_single_picture_is_shown_and_repeated() {
         for _ in 0..2 {
             let packets = read_all(&mut *demuxer);
             assert_eq!(packets.len(), 50, "{name}");
-            assert!(packets.iter().all(|packet| packet.data == packets[0].data), "{name}");
-            assert_eq!(packets[49].pts, MediaTime::from_micros(9_800_000), "{name}");
+            assert!(packets.iter().all(|packet| packet.chunk.data == packets[0].chunk.data), "{name}");
+            assert_eq!(packets[49].chunk.timestamp, MediaTime::from_micros(9_800_000), "{name}");
             assert!(demuxer.rewind().unwrap(), "{name}");
         }
     }
@@ -67,7 +68,7 @@ fn a_single_picture_is_shown_and_repeated() {
 fn colours_of_webp_are_those_that_were_meant() {
     let mut demuxer = open(&sample("red.webp"));
     let packet = demuxer.next_packet().unwrap().unwrap();
-    let [y, u, v] = [0, 64 * 48, 64 * 48 * 5 / 4].map(|at| i32::from(packet.data[at]));
+    let [y, u, v] = [0, 64 * 48, 64 * 48 * 5 / 4].map(|at| i32::from(packet.chunk.data[at]));
     // (200, 50, 50) by BT.601.
     for (found, expected) in [(y, 97), (u, 106), (v, 194)] {
         assert!((found - expected).abs() <= 3, "{y} {u} {v}");
@@ -87,7 +88,7 @@ fn sound_is_played_though_no_picture_can_be() {
     let packets = read_all(&mut *demuxer);
     let first = |kind| {
         let of_kind = |packet: &&Packet| demuxer.streams()[packet.stream].kind == kind;
-        packets.iter().filter(of_kind).map(|packet| packet.pts).min().unwrap().as_secs_f64()
+        packets.iter().filter(of_kind).map(|packet| packet.chunk.timestamp).min().unwrap().as_secs_f64()
     };
     let (picture, sound) = (first(MediaKind::Video), first(MediaKind::Audio));
     assert!(picture - sound > 0.2, "the first picture at {picture} s, the first sound at {sound} s");

@@ -19,7 +19,13 @@ fn codecs(demuxer: &dyn Demuxer) -> Vec<(String, SourceCodec)> {
 }
 
 fn first_time(packets: &[&Packet]) -> f64 {
-    packets.iter().filter(|packet| !packet.discard).map(|packet| packet.pts).min().unwrap().as_secs_f64()
+    packets
+        .iter()
+        .filter(|packet| !packet.chunk.discard)
+        .map(|packet| packet.chunk.timestamp)
+        .min()
+        .unwrap()
+        .as_secs_f64()
 }
 
 #[test]
@@ -36,16 +42,19 @@ fn both_streams_are_decoded() {
         assert!((duration - 3.0).abs() < 0.1, "{name}: {duration}");
 
         let packets = read_all(&mut *demuxer);
-        assert_eq!(packets.iter().map(|packet| packet.pts).min(), Some(MediaTime::ZERO), "{name}");
+        assert_eq!(packets.iter().map(|packet| packet.chunk.timestamp).min(), Some(MediaTime::ZERO), "{name}");
         let sound = of_stream(&packets, demuxer.streams().len() - 1);
-        let samples: usize = sound.iter().map(|packet| packet.data.len() / 4).sum();
+        let samples: usize = sound.iter().map(|packet| packet.chunk.data.len() / 4).sum();
         assert!(samples.abs_diff(3 * 48_000) < 5_000, "{name}: {samples} samples");
         if !video.is_empty() {
             let info = demuxer.streams()[0].clone();
             assert_eq!((info.width, info.height, info.frame_rate), (320, 180, 30.0), "{name}");
             let pictures = of_stream(&packets, 0);
             assert_eq!(pictures.len(), 90, "{name}");
-            assert!(pictures.iter().all(|packet| packet.data.len() == 320 * 180 * 3 / 2 && packet.keyframe), "{name}");
+            assert!(
+                pictures.iter().all(|packet| packet.chunk.data.len() == 320 * 180 * 3 / 2 && packet.chunk.keyframe),
+                "{name}"
+            );
         }
         assert!(demuxer.rewind().unwrap(), "{name}");
         assert_eq!(read_all(&mut *demuxer).len(), packets.len(), "{name}");
@@ -62,7 +71,7 @@ fn one_stream_is_decoded_and_the_other_copied() {
     let packets = read_all(&mut *demuxer);
     assert_eq!(of_stream(&packets, 0).len(), expected_packets(&path, "v:0").len());
     let sound = of_stream(&packets, 1);
-    let bytes: usize = sound.iter().map(|packet| packet.data.len()).sum();
+    let bytes: usize = sound.iter().map(|packet| packet.chunk.data.len()).sum();
     assert!(bytes.abs_diff(decoded_sound(&path).len() * 48_000 / 44_100) < 20_000, "{bytes}");
     // Neither stream runs ahead of the other in what comes out.
     assert!(packets.windows(2).all(|pair| pair[0].dts <= pair[1].dts));

@@ -26,7 +26,7 @@ fn agrees_with_ffprobe(name: &str, kinds: &[MediaKind]) -> Vec<StreamInfo> {
     let expected: Vec<_> = kinds.iter().map(|kind| expected_packets(&path, specifier(*kind))).collect();
     let presented = expected.iter().flatten().filter(|packet| !packet.discard).map(|packet| packet.pts);
     let start = presented.fold(f64::INFINITY, f64::min);
-    let first = packets.iter().filter(|packet| !packet.discard).map(|packet| packet.pts).min();
+    let first = packets.iter().filter(|packet| !packet.chunk.discard).map(|packet| packet.chunk.timestamp).min();
     assert_eq!(first, Some(MediaTime::ZERO), "{name}");
 
     // Matroska's clock has milliseconds, and its writers round Opus' pre-skip to them.
@@ -40,9 +40,12 @@ fn agrees_with_ffprobe(name: &str, kinds: &[MediaKind]) -> Vec<StreamInfo> {
         assert_eq!(found.len(), expected.len(), "{name}: packets of {kind}");
         for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let close = |found: MediaTime, expected: f64| (found.as_secs_f64() - (expected - start)).abs() < tolerance;
-            assert!(close(found.pts, expected.pts), "{name} {kind} {number}: {found:?} is not {expected:?}");
+            assert!(
+                close(found.chunk.timestamp, expected.pts),
+                "{name} {kind} {number}: {found:?} is not {expected:?}"
+            );
             assert_eq!(
-                (found.keyframe, found.discard),
+                (found.chunk.keyframe, found.chunk.discard),
                 (expected.keyframe, expected.discard),
                 "{name} {kind} {number}"
             );
@@ -51,7 +54,10 @@ fn agrees_with_ffprobe(name: &str, kinds: &[MediaKind]) -> Vec<StreamInfo> {
             }
         }
         assert!(found.is_sorted_by_key(|packet| packet.dts), "{name} {kind}: decoding times run backwards");
-        assert!(found.iter().all(|packet| packet.dts <= packet.pts), "{name} {kind}: shown before it is decoded");
+        assert!(
+            found.iter().all(|packet| packet.dts <= packet.chunk.timestamp),
+            "{name} {kind}: shown before it is decoded"
+        );
     }
     assert!(
         packets.windows(2).all(|pair| pair[0].dts.since(pair[1].dts).as_secs_f64() < 1.1),
@@ -69,7 +75,7 @@ fn elementary(demuxer: &mut dyn Demuxer) -> (Vec<&'static str>, Vec<u8>) {
     let packets: Vec<_> = read_all(demuxer).into_iter().filter(|packet| packet.stream == index).collect();
     let four = match info.codec {
         SourceCodec::Rtp(Codec::H264) => {
-            let stream = packets.iter().flat_map(|packet| packet.data.iter().copied()).collect();
+            let stream = packets.iter().flat_map(|packet| packet.chunk.data.iter().copied()).collect();
             return (vec!["-f", "h264", "-i", "-"], stream);
         }
         SourceCodec::Rtp(Codec::Vp8) => b"VP80",
@@ -85,9 +91,9 @@ fn elementary(demuxer: &mut dyn Demuxer) -> (Vec<&'static str>, Vec<u8>) {
     out.extend(1u32.to_le_bytes());
     out.extend([0; 8]);
     for packet in packets {
-        out.extend((packet.data.len() as u32).to_le_bytes());
-        out.extend(packet.pts.to_ticks(1_000_000).to_le_bytes());
-        out.extend(&packet.data);
+        out.extend((packet.chunk.data.len() as u32).to_le_bytes());
+        out.extend(packet.chunk.timestamp.to_ticks(1_000_000).to_le_bytes());
+        out.extend(&packet.chunk.data);
     }
     (vec!["-f", "ivf", "-i", "-"], out)
 }
@@ -152,7 +158,7 @@ fn an_mp4_whose_edit_list_cuts_its_start() {
     agrees_with_ffprobe("high-cut.mp4", &BOTH);
     decodes_alike("high-cut.mp4");
     let packets = read_all(&mut *open(&sample("high-cut.mp4")));
-    assert!(packets.iter().filter(|packet| packet.discard).count() > 10);
+    assert!(packets.iter().filter(|packet| packet.chunk.discard).count() > 10);
 }
 
 #[test]
@@ -163,11 +169,11 @@ fn quicktime_with_uncompressed_sound() {
         assert_eq!((&sound.codec, sound.sample_rate, sound.channels), (&SourceCodec::PcmS16, rate, 2), "{name}");
         let packets = read_all(&mut *open(&sample(name)));
         let sound: Vec<_> = packets.iter().filter(|packet| packet.stream == 1).collect();
-        let frames: usize = sound.iter().map(|packet| packet.data.len() / 4).sum();
+        let frames: usize = sound.iter().map(|packet| packet.chunk.data.len() / 4).sum();
         assert!(frames.abs_diff(3 * rate as usize) < 3_000, "{name}: {frames} frames");
         assert!(sound.len() * 1_100 > frames / 2, "{name}: {} packets", sound.len());
         for pair in sound.windows(2) {
-            let gap = pair[1].pts.since(pair[0].pts.offset(pair[0].duration)).as_nanos();
+            let gap = pair[1].chunk.timestamp.since(pair[0].chunk.timestamp.offset(pair[0].chunk.duration)).as_nanos();
             assert!(gap.abs() < 2, "{name}: a gap of {gap} ns");
         }
     }
@@ -211,10 +217,10 @@ fn av1() {
         let packets = read_all(&mut *open(&sample(name)));
         // OBU type 2 is a temporal delimiter, type 1 a sequence header; the bit of value 2 announces a size.
         for packet in packets {
-            let first = packet.data[0];
+            let first = packet.chunk.data[0];
             assert_eq!(first & 2, 2, "{name}");
             assert_ne!(first >> 3 & 15, 2, "{name}");
-            assert_eq!(first >> 3 & 15 == 1, packet.keyframe, "{name}");
+            assert_eq!(first >> 3 & 15 == 1, packet.chunk.keyframe, "{name}");
         }
     }
 }
@@ -243,11 +249,14 @@ fn h264_byte_streams() {
         let mut origin = open(&container);
         let expected: Vec<_> = read_all(&mut *origin).into_iter().filter(|packet| packet.stream == 0).collect();
         assert_eq!(packets.len(), expected.len(), "{name}");
-        let start = expected.iter().map(|packet| packet.pts).min().unwrap();
+        let start = expected.iter().map(|packet| packet.chunk.timestamp).min().unwrap();
         for (found, expected) in packets.iter().zip(&expected) {
-            assert_eq!(found.keyframe, expected.keyframe, "{name}");
-            assert!(found.pts.since(expected.pts.since(start)).as_nanos().abs() < 2, "{name}: {found:?} {expected:?}");
-            assert!(found.dts <= found.pts, "{name}");
+            assert_eq!(found.chunk.keyframe, expected.chunk.keyframe, "{name}");
+            assert!(
+                found.chunk.timestamp.since(expected.chunk.timestamp.since(start)).as_nanos().abs() < 2,
+                "{name}: {found:?} {expected:?}"
+            );
+            assert!(found.dts <= found.chunk.timestamp, "{name}");
         }
         assert!(packets.is_sorted_by_key(|packet| packet.dts), "{name}");
         decodes_alike(name);
@@ -275,9 +284,9 @@ fn chained_ogg_goes_on_where_the_first_link_ends() {
     let packets = read_all(&mut *demuxer);
     assert_eq!(demuxer.streams().len(), 1);
     assert_eq!(packets.len(), 2 * alone.len());
-    assert!(packets.is_sorted_by_key(|packet| packet.pts));
+    assert!(packets.is_sorted_by_key(|packet| packet.chunk.timestamp));
     let second = &packets[alone.len()];
-    assert!((second.pts.as_secs_f64() - 3.0).abs() < 0.05, "{second:?}");
+    assert!((second.chunk.timestamp.as_secs_f64() - 3.0).abs() < 0.05, "{second:?}");
     assert!(demuxer.rewind().unwrap());
     assert!(read_all(&mut *demuxer) == packets);
 }
@@ -292,7 +301,7 @@ fn wave_in_every_form() {
         let (_, info) = stream_of(&*demuxer, MediaKind::Audio);
         let rate = if name.contains("16k") { 16_000 } else { 44_100 };
         assert_eq!((info.codec, info.sample_rate, info.channels), (SourceCodec::PcmS16, rate, 2), "{name}");
-        let found = packets.iter().flat_map(|packet| packet.data.iter().copied()).collect::<Vec<u8>>();
+        let found = packets.iter().flat_map(|packet| packet.chunk.data.iter().copied()).collect::<Vec<u8>>();
         let expected = decoded_sound(&path);
         assert_eq!(found.len(), expected.len(), "{name}");
         // ffmpeg rounds 24 and 32 bits, we cut them: one step of difference.
@@ -300,7 +309,7 @@ fn wave_in_every_form() {
             |bytes: &[u8]| bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect::<Vec<_>>();
         let differ = samples(&found).iter().zip(samples(&expected)).any(|(a, b)| a.abs_diff(b) > 1);
         assert!(!differ, "{name}");
-        assert!(packets.iter().all(|packet| packet.duration.as_nanos() <= 20_000_000), "{name}");
+        assert!(packets.iter().all(|packet| packet.chunk.duration.as_nanos() <= 20_000_000), "{name}");
         assert_eq!(demuxer.duration().map(|duration| duration.to_ticks(rate)), Some(found.len() as i64 / 4), "{name}");
         assert!(demuxer.rewind().unwrap());
         assert!(read_all(&mut *demuxer) == packets, "{name}");
@@ -311,7 +320,7 @@ fn wave_in_every_form() {
         assert_eq!((info.codec, info.sample_rate, info.channels), (SourceCodec::Rtp(codec), 8_000, 1), "{name}");
         let packets = read_all(&mut *demuxer);
         assert_eq!(packets.len(), 150, "{name}");
-        assert!(packets.iter().all(|packet| packet.data.len() == 160), "{name}");
+        assert!(packets.iter().all(|packet| packet.chunk.data.len() == 160), "{name}");
     }
 }
 
@@ -330,8 +339,8 @@ fn uncompressed_pictures() {
     assert_eq!((info.codec, info.width, info.height, info.frame_rate), (SourceCodec::I420, 320, 180, 30.0));
     let packets = read_all(&mut *demuxer);
     assert_eq!(packets.len(), 90);
-    assert!(packets.iter().all(|packet| packet.data.len() == 320 * 180 * 3 / 2));
-    assert_eq!(packets[89].pts.to_ticks(30), 89);
+    assert!(packets.iter().all(|packet| packet.chunk.data.len() == 320 * 180 * 3 / 2));
+    assert_eq!(packets[89].chunk.timestamp.to_ticks(30), 89);
 }
 
 #[test]
@@ -339,10 +348,13 @@ fn h264_comes_with_parameter_sets_before_every_keyframe() {
     for name in ["baseline.mp4", "high-fragmented.mp4", "high.mkv"] {
         let packets = read_all(&mut *open(&sample(name)));
         for packet in packets.iter().filter(|packet| packet.stream == 0) {
-            assert_eq!(packet.data[..4], [0, 0, 0, 1], "{name}");
-            let first = packet.data[4] & 0x1f;
-            assert_eq!(first == 7, packet.keyframe, "{name}: begins with a unit of type {first}");
-            assert!(!packet.data.windows(5).any(|bytes| bytes == [0, 0, 0, 1, 9]), "{name}: a delimiter was left");
+            assert_eq!(packet.chunk.data[..4], [0, 0, 0, 1], "{name}");
+            let first = packet.chunk.data[4] & 0x1f;
+            assert_eq!(first == 7, packet.chunk.keyframe, "{name}: begins with a unit of type {first}");
+            assert!(
+                !packet.chunk.data.windows(5).any(|bytes| bytes == [0, 0, 0, 1, 9]),
+                "{name}: a delimiter was left"
+            );
         }
     }
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 use bytes::Bytes;
 use rtcast_media::pattern::{PatternOptions, TestPattern};
 use rtcast_media::raw::VideoFrame;
-use rtcast_media::{Packet, PictureProperties, SourceCodec, StreamInfo};
-use rtcast_track::{Frame, MediaKind, MediaTime};
+use rtcast_media::{PictureProperties, SourceCodec, StreamInfo};
+use rtcast_track::{MediaKind, MediaTime};
 
 /// Pictures of the test pattern.
 pub(crate) fn pattern(width: u32, height: u32, count: u64) -> Vec<VideoFrame> {
@@ -18,19 +18,6 @@ pub(crate) fn pattern(width: u32, height: u32, count: u64) -> Vec<VideoFrame> {
         VideoFrame::new(pattern.picture(number), width, height, timestamp).expect("a whole picture")
     };
     (0..count).map(picture).collect()
-}
-
-/// An encoded frame as the packet that a container would yield.
-pub(crate) fn packet(frame: &Frame) -> Packet {
-    Packet {
-        stream: 0,
-        data: frame.data.clone(),
-        pts: frame.timestamp,
-        dts: frame.timestamp,
-        duration: MediaTime::ZERO,
-        keyframe: frame.keyframe,
-        discard: false,
-    }
 }
 
 /// A stream of which nothing but the codec is known.

@@ -11,7 +11,7 @@ use super::Context;
 use crate::codec::layout::Layout;
 use crate::codec::{VideoDecoder, codec_error};
 use crate::error::MediaError;
-use crate::packet::Packet;
+use crate::packet::EncodedChunk;
 use crate::raw::{MAXIMUM_PIXELS, Plane, VideoFrame};
 
 pub(in crate::codec) struct VpxDecoder {
@@ -39,12 +39,12 @@ impl VpxDecoder {
 }
 
 impl VideoDecoder for VpxDecoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError> {
-        if packet.data.is_empty() {
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Vec<VideoFrame>, MediaError> {
+        if chunk.data.is_empty() {
             return Ok(Vec::new()); // libvpx would take it for the end of the stream
         }
-        self.check_size(&packet.data)?;
-        let (data, size) = (packet.data.as_ptr(), length(&packet.data)?);
+        self.check_size(&chunk.data)?;
+        let (data, size) = (chunk.data.as_ptr(), length(&chunk.data)?);
         // SAFETY: the context is initialised, and `data` has `size` bytes that live through the call, which is
         // synchronous: one thread, no frame threading.
         let result = unsafe { ffi::vpx_codec_decode(self.context.as_mut_ptr(), data, size, ptr::null_mut(), 0) };
@@ -56,8 +56,8 @@ impl VideoDecoder for VpxDecoder {
             // that lives until the next call to decode, which needs `&mut self` again.
             let image = unsafe { ffi::vpx_codec_get_frame(self.context.as_mut_ptr(), &raw mut iterator).as_ref() };
             let Some(image) = image else { break };
-            if !packet.discard {
-                pictures.push(picture(image, self.codec, packet.pts)?);
+            if !chunk.discard {
+                pictures.push(picture(image, self.codec, chunk.timestamp)?);
             }
         }
         // Of a VP9 superframe at most one frame is shown; more would share their time.

@@ -15,7 +15,7 @@ use super::super::matroska::Matroska;
 use super::{Process, Request, is_there};
 use crate::codec::VideoDecoder;
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, SourceCodec, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 use crate::raw::VideoFrame;
 
 /// Packets that wait to be written, and pictures that wait to be taken. The latter are large.
@@ -74,7 +74,7 @@ impl FfmpegDecoder {
         is_there(program).then(|| Self { four, name: stream.codec_name.clone(), range, running: None, fruitless: 0 })
     }
 
-    fn start(&mut self, first: &Packet) -> Result<(), MediaError> {
+    fn start(&mut self, first: &EncodedChunk) -> Result<(), MediaError> {
         let request = Request {
             program: "ffmpeg".into(),
             name: self.name.clone(),
@@ -119,7 +119,7 @@ impl FfmpegDecoder {
             request,
             packets: Some(packets),
             pictures,
-            origin: first.pts,
+            origin: first.timestamp,
             times: VecDeque::new(),
             has_shown: false,
         });
@@ -140,19 +140,19 @@ impl FfmpegDecoder {
 }
 
 impl VideoDecoder for FfmpegDecoder {
-    fn decode(&mut self, packet: &Packet) -> Result<Vec<VideoFrame>, MediaError> {
+    fn decode(&mut self, chunk: &EncodedChunk) -> Result<Vec<VideoFrame>, MediaError> {
         if self.running.is_none() {
-            if !packet.keyframe {
+            if !chunk.keyframe {
                 return Ok(Vec::new());
             }
             if self.fruitless >= RUNS {
                 return Err(gone(&self.name, "it has shown nothing again and again"));
             }
-            self.start(packet)?;
+            self.start(chunk)?;
         }
         let Some(running) = &mut self.running else { return Ok(Vec::new()) };
         let mut shown = Vec::new();
-        let sent = running.push(packet, &mut shown).and_then(|()| running.take(&mut shown));
+        let sent = running.push(chunk, &mut shown).and_then(|()| running.take(&mut shown));
         match sent {
             Ok(()) => Ok(shown),
             Err(Ended) if shown.is_empty() => Err(self.failed()),
@@ -179,13 +179,13 @@ struct Ended;
 
 impl Running {
     /// Hands a packet over. Meanwhile pictures are taken, for the program may write one before it reads on.
-    fn push(&mut self, packet: &Packet, shown: &mut Vec<VideoFrame>) -> Result<(), Ended> {
-        let ticks = (packet.pts.since(self.origin).as_nanos() / 1_000).saturating_add(FIRST).max(0);
-        let mut frame = Vec::with_capacity(packet.data.len() + 12);
-        frame.extend((packet.data.len() as u32).to_le_bytes());
+    fn push(&mut self, chunk: &EncodedChunk, shown: &mut Vec<VideoFrame>) -> Result<(), Ended> {
+        let ticks = (chunk.timestamp.since(self.origin).as_nanos() / 1_000).saturating_add(FIRST).max(0);
+        let mut frame = Vec::with_capacity(chunk.data.len() + 12);
+        frame.extend((chunk.data.len() as u32).to_le_bytes());
         frame.extend(ticks.to_le_bytes());
-        frame.extend_from_slice(&packet.data);
-        self.times.push_back((packet.pts, !packet.discard));
+        frame.extend_from_slice(&chunk.data);
+        self.times.push_back((chunk.timestamp, !chunk.discard));
         if self.times.len() > TIMES {
             self.times.pop_front();
         }
@@ -217,7 +217,7 @@ impl Running {
     /// Gives a picture the time of its packet, which the program has rounded to milliseconds.
     fn show(&mut self, picture: Picture, shown: &mut Vec<VideoFrame>) {
         self.has_shown = true;
-        let pts = picture.packet.pts.offset(self.origin).since(MediaTime::from_micros(FIRST));
+        let pts = picture.packet.chunk.timestamp.offset(self.origin).since(MediaTime::from_micros(FIRST));
         let distance = |time: MediaTime| time.since(pts).as_nanos().unsigned_abs();
         let nearest = (0..self.times.len()).min_by_key(|index| distance(self.times[*index].0));
         let (timestamp, is_shown) = match nearest.and_then(|index| self.times.remove(index)) {
@@ -225,7 +225,7 @@ impl Running {
             _ => (pts, true),
         };
         if is_shown {
-            shown.extend(VideoFrame::new(picture.packet.data, picture.width, picture.height, timestamp));
+            shown.extend(VideoFrame::new(picture.packet.chunk.data, picture.width, picture.height, timestamp));
         }
     }
 }

@@ -396,7 +396,7 @@ mod tests {
         let request = Request::for_source("ffmpeg".into(), &source, "a test".into(), vec![MediaKind::Video]);
         let mut ffmpeg = Ffmpeg::open(request).unwrap();
         assert_eq!(ffmpeg.streams()[0].codec, SourceCodec::I420);
-        assert_eq!(ffmpeg.next_packet().unwrap().unwrap().data.len(), 64 * 64 * 3 / 2);
+        assert_eq!(ffmpeg.next_packet().unwrap().unwrap().chunk.data.len(), 64 * 64 * 3 / 2);
         assert!(!ffmpeg.rewind().unwrap());
         let process = format!("/proc/{}", lock(&ffmpeg.process.child).id());
         assert!(Path::new(&process).exists());

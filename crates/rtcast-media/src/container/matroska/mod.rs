@@ -18,7 +18,7 @@ use self::ebml::{Element, children, float, string, unsigned};
 use self::track::Track;
 use super::input::{Input, LONGEST_PACKET};
 use crate::error::MediaError;
-use crate::packet::{Demuxer, Packet, StreamInfo};
+use crate::packet::{Demuxer, EncodedChunk, Packet, StreamInfo};
 
 const EBML: u32 = 0x1a45_dfa3;
 const SEGMENT: u32 = 0x1853_8067;
@@ -207,7 +207,10 @@ impl Matroska {
             let (data, keyframe) = track.packet(frame, marked);
             let end = pts.offset(duration);
             let discard = track.info.kind == MediaKind::Audio && duration > MediaTime::ZERO && end <= MediaTime::ZERO;
-            self.laced.push_back(Packet { stream, data, pts, dts: pts, duration, keyframe, discard });
+            self.laced.push_back(Packet::new(
+                stream,
+                EncodedChunk::new(data, pts).with_duration(duration).with_keyframe(keyframe).with_discard(discard),
+            ));
             pts = end;
         }
     }

@@ -15,7 +15,7 @@ use super::edit_list::EditList;
 use super::picture::Presentation;
 use super::sample_entry::{self, SampleEntry, SampleForm};
 use super::sample_table::{Cursor, Sample, SampleTable};
-use crate::packet::{Packet, StreamInfo};
+use crate::packet::{EncodedChunk, Packet, StreamInfo};
 
 /// The most sample frames of uncompressed sound in one packet.
 const PCM_FRAMES: u32 = 1_024;
@@ -192,15 +192,11 @@ impl Track {
             Some(SampleForm::Pcm(format)) => format.convert(data),
             Some(SampleForm::Plain) | None => data,
         };
-        Packet {
-            stream,
-            data: data.into(),
-            pts,
-            dts,
-            duration: MediaTime::from_ticks(sample.duration.into(), self.timescale),
-            keyframe,
-            discard: placement.discard,
-        }
+        let chunk = EncodedChunk::new(data, pts)
+            .with_duration(MediaTime::from_ticks(sample.duration.into(), self.timescale))
+            .with_keyframe(keyframe)
+            .with_discard(placement.discard);
+        Packet::new(stream, chunk).with_dts(dts)
     }
 
     /// Takes over the configuration of a sample description.
