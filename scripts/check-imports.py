@@ -32,23 +32,14 @@ LEFT_OUT = {"rtcast-dimpl", "rtcast-testkit"}
 
 # Arrows that are part of a circle and stay for a reason. One that is no longer there has to go from this list, too.
 KNOWN = {
-    "rtcast-peer": {
-        # A shard owns its connections and tells their handles; the handles send commands to the shard. Falls with a trait
-        # between them.
-        ("endpoint", "peer_connection"): "commands and entries name the handles",
-        # A detour belongs to an entry, and hands what comes in to its shard.
-        ("endpoint", "network"): "entries own their detours",
-        # An incoming channel is announced by the connection, and holds it weakly.
-        ("data_channel", "peer_connection"): "a channel names the connection that it is from",
-    },
     "rtcast-media": {
         # A decoder that is not built in is the ffmpeg program, which is also a reader of containers.
         ("container", "codec"): "ffmpeg is a container and a decoder",
     },
     "rtcast-server": {
         # The state that all requests share counts what the server tells, and holds the sessions of WHEP.
-        ("shared", "server"): "the shared state counts for ServerStats",
-        ("shared", "whep"): "the shared state holds the table of WHEP sessions",
+        ("state", "server"): "the shared state counts for ServerStats",
+        ("state", "whep"): "the shared state holds the table of WHEP sessions",
         ("metrics", "server"): "the metrics are ServerStats in another form",
         ("websocket", "router"): "a connection's place in the quota comes with its route",
     },

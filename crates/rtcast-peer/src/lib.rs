@@ -6,21 +6,20 @@
 mod data_channel;
 mod endpoint;
 mod error;
-mod net;
-mod network;
 mod peer_connection;
 mod random;
+mod reachability;
+mod socket;
 
 pub use data_channel::{DataChannel, SctpTransport};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointStats, Survey};
 pub use error::Error;
-pub use net::{SocketCapabilities, SocketOptions};
-pub use network::{AddressFilter, IceSettings, TcpCandidates};
 pub use peer_connection::{
     Configuration, DtlsTransport, DtmfSender, EventStream, IceTransport, PeerConnection, PeerConnectionEvent,
     RtpCapabilities, RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, ToneChangeEvent, ToneReceivedEvent,
     TrackEvent, TrackOrKind,
 };
+pub use reachability::{AddressFilter, IceSettings, TcpCandidates};
 pub use rtcast_proto::connection::{
     ConnectionStats, ContributingSource, DtlsTransportState, DtmfError, IceCandidateError, IceGatheringState,
     OfferOptions, PeerConnectionState, ReceiverReport, ReceiverStats, RtcpParameters, RtpCodecParameters,
@@ -45,6 +44,7 @@ pub use rtcast_track::{
     PacketizedFrame, ReceivedFrame, Rendition, Rotation, Subscription, TrackSource, TrackStateChange, TrackStateStream,
     Upstream,
 };
+pub use socket::{SocketCapabilities, SocketOptions};
 
 /// The examples of the README compile.
 #[cfg(doctest)]

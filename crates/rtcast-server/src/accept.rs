@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::{ClientKey, Peer};
 use crate::connection;
 use crate::quota::{Full, Place};
-use crate::shared::{Shared, stopped};
+use crate::state::{ServerState, stopped};
 
 /// How many connections may carry media; further ones are closed.
 const MEDIA_CONNECTIONS: usize = 4_096;
@@ -30,7 +30,7 @@ const FULL: &[u8] =
 pub(crate) struct Acceptor {
     pub(crate) listener: TcpListener,
     pub(crate) router: Router,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ServerState>,
     /// Where connections go that begin as those of ICE do.
     pub(crate) media: Option<Endpoint>,
 }
@@ -91,7 +91,7 @@ impl Acceptor {
 }
 
 /// A trusted proxy stands for many clients, whose requests are counted one by one.
-fn place(shared: &Shared, Peer(address): Peer) -> Result<Place, Full> {
+fn place(shared: &ServerState, Peer(address): Peer) -> Result<Place, Full> {
     if shared.proxies.contains(address.ip()) {
         return shared.connections.take(None, true);
     }
@@ -111,7 +111,7 @@ async fn attend(
     peer: Peer,
     place: Place,
     router: Router,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     media: Option<MediaConnections>,
 ) {
     const HIGHEST_LENGTH_BYTE: u8 = 5;

@@ -34,7 +34,7 @@ mod quota;
 mod router;
 mod sdpfrag;
 mod server;
-mod shared;
+mod state;
 mod stream;
 mod text;
 mod time;

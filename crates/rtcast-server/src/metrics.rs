@@ -8,13 +8,13 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
 use crate::server::ServerStats;
-use crate::shared::Shared;
+use crate::state::ServerState;
 
 /// The exposition format of Prometheus, version 0.0.4.
 const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `/metrics`.
-pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+pub(crate) async fn metrics(State(shared): State<Arc<ServerState>>) -> Response {
     let stats = shared.public_stats().await;
     let mut text = exposition(&stats);
     let _ = writeln!(text, "# HELP rtcast_stream_viewers Viewers of a stream whose connection stands.");

@@ -7,7 +7,7 @@ use rtcast::signaling::RemoteError;
 use rtcast::{DescriptionLimits, IceCandidate, JsepConfig, PeerConnection, SdpType, SessionDescription};
 use tokio::time::timeout;
 
-use crate::shared::Shared;
+use crate::state::ServerState;
 
 /// How long a description may wait to be read.
 const READING_LIMIT: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub(crate) fn viewer_jsep() -> Arc<JsepConfig> {
 /// # Errors
 /// What is wrong with the offer; `NotSupportedError` if it is a first one and nothing can be sent on any of its m-lines.
 pub(crate) async fn answer(
-    shared: &Shared,
+    shared: &ServerState,
     connection: &PeerConnection,
     offer: impl Into<String>,
 ) -> Result<String, RemoteError> {
@@ -75,7 +75,7 @@ fn nothing_to_send(connection: &PeerConnection, offer: &SessionDescription) -> R
 ///
 /// # Errors
 /// What is wrong with it, or that too many others wait to be read.
-async fn read(shared: &Shared, kind: SdpType, sdp: String) -> Result<SessionDescription, RemoteError> {
+async fn read(shared: &ServerState, kind: SdpType, sdp: String) -> Result<SessionDescription, RemoteError> {
     // The semaphore is never closed, so an error is one of time.
     let Ok(Ok(permit)) = timeout(READING_LIMIT, Arc::clone(&shared.readers).acquire_owned()).await else {
         return Err(RemoteError::new(
@@ -102,7 +102,11 @@ pub(crate) async fn offer(connection: &PeerConnection) -> Result<String, RemoteE
 }
 
 /// Takes the viewer's answer to our offer.
-pub(crate) async fn accept(shared: &Shared, connection: &PeerConnection, answer: String) -> Result<(), RemoteError> {
+pub(crate) async fn accept(
+    shared: &ServerState,
+    connection: &PeerConnection,
+    answer: String,
+) -> Result<(), RemoteError> {
     let answer = read(shared, SdpType::Answer, answer).await?;
     Ok(connection.set_remote_description(answer).await?)
 }

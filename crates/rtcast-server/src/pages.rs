@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::origin::Admitted;
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::state::ServerState;
 use crate::text::printable;
 
 const INDEX: &str = include_str!("../../../web/index.html");
@@ -24,13 +24,16 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// `/`: the list of streams.
-pub(crate) async fn index(State(shared): State<Arc<Shared>>, Extension(admitted): Extension<Admitted>) -> Response {
+pub(crate) async fn index(
+    State(shared): State<Arc<ServerState>>,
+    Extension(admitted): Extension<Admitted>,
+) -> Response {
     page(StatusCode::OK, INDEX, "/", &admitted, &shared)
 }
 
 /// `/{name}`: the player.
 pub(crate) async fn player(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<ServerState>>,
     Path(name): Path<String>,
     Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
@@ -54,7 +57,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Response {
 }
 
 /// `/api/streams`: what is streamed, as JSON.
-pub(crate) async fn streams(State(shared): State<Arc<Shared>>) -> Response {
+pub(crate) async fn streams(State(shared): State<Arc<ServerState>>) -> Response {
     let streams: Vec<_> = shared
         .list()
         .into_iter()
@@ -77,7 +80,7 @@ pub(crate) async fn streams(State(shared): State<Arc<Shared>>) -> Response {
 
 /// Everything else: a page for people, a problem document for programs.
 pub(crate) async fn not_found(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<ServerState>>,
     Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
     uri: Uri,
@@ -94,7 +97,7 @@ pub(crate) async fn not_found(
 
 /// A page at a path. What it names is relative to the server's root, whose distance the path tells: a proxy may have put
 /// the server below a path of its own.
-fn page(status: StatusCode, text: &str, path: &str, admitted: &Admitted, shared: &Shared) -> Response {
+fn page(status: StatusCode, text: &str, path: &str, admitted: &Admitted, shared: &ServerState) -> Response {
     let depth = path.matches('/').count().saturating_sub(1);
     let root = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
     let mut response = file(status, HTML, text.replace("{root}", &root));

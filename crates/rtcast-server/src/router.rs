@@ -16,7 +16,7 @@ use axum::routing::{any, get};
 use crate::client::Peer;
 use crate::problem::Problem;
 use crate::quota::Place;
-use crate::shared::Shared;
+use crate::state::ServerState;
 use crate::{metrics, pages, websocket, whep};
 
 /// The place of a request that came through a proxy, for as long as what it began goes on.
@@ -24,7 +24,7 @@ use crate::{metrics, pages, websocket, whep};
 pub(crate) struct ForwardedPlace(#[expect(dead_code, reason = "held for its end")] Option<Arc<Place>>);
 
 /// The routes of a server.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+pub(crate) fn router(shared: Arc<ServerState>) -> Router {
     Router::new()
         .route("/", get(pages::index))
         .route("/api/streams", get(pages::streams))
@@ -44,7 +44,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// Serves nobody who uses a name that is not ours, or comes from a page that may not, and says who asks.
-async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+async fn guard(State(shared): State<Arc<ServerState>>, mut request: Request, next: Next) -> Response {
     let Some(Peer(peer)) = request.extensions().get().copied() else {
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request comes from nowhere").into_response();
     };
@@ -87,7 +87,7 @@ fn cross_origin(headers: &mut HeaderMap, origin: HeaderValue) {
 }
 
 /// Whatever is no page of ours may load nothing and be taken for nothing else.
-fn secured(mut response: Response, shared: &Shared) -> Response {
+fn secured(mut response: Response, shared: &ServerState) -> Response {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {

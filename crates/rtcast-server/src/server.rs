@@ -19,7 +19,7 @@ use crate::links::links;
 use crate::listen::listen;
 use crate::origin::{Admission, AllowedHost, AllowedOrigin};
 use crate::router::router;
-use crate::shared::{Settings, Shared};
+use crate::state::{ServerState, Settings};
 use crate::stream::Stream;
 use crate::time::TimeLimits;
 
@@ -30,7 +30,7 @@ const HTTP_CLOSE: Duration = Duration::from_millis(100);
 
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye to the viewers first.
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     local_address: SocketAddr,
     notes: Vec<String>,
     task: JoinHandle<()>,
@@ -322,7 +322,7 @@ impl ServerBuilder {
             admission: Admission::new(self.hosts, self.origins),
             links,
         };
-        let shared = Arc::new(Shared::new(endpoint, settings));
+        let shared = Arc::new(ServerState::new(endpoint, settings));
         for (name, stream) in self.streams {
             shared.add_stream(&name, stream)?;
         }

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::event::{LeaveReason, ServerEvent, Signalling, ViewerId};
 use crate::negotiation::viewer_jsep;
 use crate::quota::Place;
-use crate::shared::{Shared, Ticket};
+use crate::state::{ServerState, Ticket};
 
 /// How long a viewer may take from its offer to a standing connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ pub(crate) enum Happening {
 impl Viewer {
     /// Admits a viewer to a stream: a new peer connection that sends the stream's tracks and receives nothing.
     pub(crate) async fn admit(
-        shared: &Arc<Shared>,
+        shared: &Arc<ServerState>,
         name: &str,
         signalling: Signalling,
         client: Client,
@@ -173,7 +173,7 @@ impl Viewer {
 
 /// Keeps the list of viewers true: whoever is dropped is off it.
 struct Membership {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     id: ViewerId,
     stream: Arc<str>,
     signalling: Signalling,

@@ -20,7 +20,7 @@ use crate::message_pace::MessagePace;
 use crate::negotiation::{accept, add_candidate, answer, offer};
 use crate::problem::Problem;
 use crate::router::ForwardedPlace;
-use crate::shared::{Shared, stopped};
+use crate::state::{ServerState, stopped};
 use crate::viewer::{Happening, Viewer};
 
 /// The longest message that is read; a browser's offer has about 10 kB.
@@ -43,7 +43,7 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(250);
 
 /// Makes the WebSocket of a request.
 pub(crate) async fn upgrade(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<ServerState>>,
     Path(name): Path<String>,
     Extension(client): Extension<Client>,
     Extension(place): Extension<ForwardedPlace>,
@@ -70,7 +70,7 @@ pub(crate) async fn upgrade(
 
 /// One WebSocket and the viewer at its other end.
 struct Conversation {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     name: String,
     client: Client,
     socket: WebSocket,

@@ -23,7 +23,7 @@ use crate::event::{LeaveReason, Signalling};
 use crate::negotiation::{add_candidate, answer};
 use crate::problem::Problem;
 use crate::sdpfrag::SdpFragment;
-use crate::shared::{Shared, stopped};
+use crate::state::{ServerState, stopped};
 use crate::viewer::{Happening, Viewer};
 
 const SDP: &str = "application/sdp";
@@ -66,7 +66,7 @@ impl IceSession {
 
 /// `/{name}/whep`.
 pub(crate) async fn endpoint(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<ServerState>>,
     Path(name): Path<String>,
     Extension(client): Extension<Client>,
     request: Request,
@@ -83,7 +83,7 @@ pub(crate) async fn endpoint(
 
 /// `/{name}/whep/{session}`.
 pub(crate) async fn session(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<ServerState>>,
     Path((name, token)): Path<(String, String)>,
     request: Request,
 ) -> Response {
@@ -122,7 +122,12 @@ pub(crate) async fn session(
 }
 
 /// POST: an offer in, an answer out.
-async fn subscribe(shared: &Arc<Shared>, name: &str, client: Client, request: Request) -> Result<Response, Problem> {
+async fn subscribe(
+    shared: &Arc<ServerState>,
+    name: &str,
+    client: Client,
+    request: Request,
+) -> Result<Response, Problem> {
     if shared.stream(name).is_none() {
         return Err(Problem::no_such_stream(name));
     }
@@ -156,7 +161,7 @@ async fn subscribe(shared: &Arc<Shared>, name: &str, client: Client, request: Re
 }
 
 /// Stays with a viewer until it leaves.
-async fn attend(shared: Arc<Shared>, token: String, session: Arc<Session>, mut viewer: Viewer) {
+async fn attend(shared: Arc<ServerState>, token: String, session: Arc<Session>, mut viewer: Viewer) {
     let mut stopping = shared.stopping.subscribe();
     let reason = loop {
         tokio::select! {
@@ -200,7 +205,7 @@ impl Precondition {
 }
 
 /// PATCH: more of the viewer's candidates, or an ICE restart.
-async fn trickle(shared: &Shared, session: &Session, request: Request) -> Result<Response, Problem> {
+async fn trickle(shared: &ServerState, session: &Session, request: Request) -> Result<Response, Problem> {
     content_type(request.headers(), FRAGMENT)?;
     let precondition = Precondition::of(request.headers());
     let body = text(request.into_body(), shared.limits.body).await?;
@@ -250,7 +255,7 @@ async fn trickle(shared: &Shared, session: &Session, request: Request) -> Result
 
 /// RFC 9725 §4.3.3: takes the viewer's new credentials and answers with ours, as if the viewer had offered again.
 async fn restart(
-    shared: &Shared,
+    shared: &ServerState,
     session: &Session,
     ice: &mut IceSession,
     fragment: &SdpFragment,
@@ -287,7 +292,7 @@ fn described(methods: &'static str, accept: &HeaderName, kind: &'static str) -> 
 }
 
 /// RFC 9725 §4.6: the STUN and TURN servers that the viewer may use.
-fn with_links(mut response: Response, shared: &Shared) -> Response {
+fn with_links(mut response: Response, shared: &ServerState) -> Response {
     for link in &shared.links {
         response.headers_mut().append(LINK, link.clone());
     }

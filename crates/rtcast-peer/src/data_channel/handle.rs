@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use rtcast_proto::data_channel::{
-    DataChannelError, DataChannelInfo, DataChannelInit, DataChannelMessage, DataChannelState, SctpTransportState,
+    DataChannelError, DataChannelInfo, DataChannelMessage, DataChannelState, SctpTransportState,
 };
 
-use super::shared::{ChannelShared, ConnectionData};
+use super::state::{ChannelState, ConnectionData};
 use crate::endpoint::{ConnectionId, ShardHandle};
 use crate::error::Error;
-use crate::peer_connection::{PeerConnection, PeerConnectionEvent, Shared};
 
 /// A data channel: W3C's `RTCDataChannel`.
 ///
@@ -40,13 +39,19 @@ pub struct DataChannel {
 }
 
 struct Inner {
-    shared: Arc<ChannelShared>,
+    shared: Arc<ChannelState>,
     data: Arc<ConnectionData>,
     shard: ShardHandle,
     connection: ConnectionId,
 }
 
 impl DataChannel {
+    /// The handle of a channel of that connection.
+    pub(crate) fn new(data: &Arc<ConnectionData>, info: DataChannelInfo, origin: &(ShardHandle, ConnectionId)) -> Self {
+        let (shard, connection) = origin.clone();
+        Self { inner: Arc::new(Inner { shared: data.insert(info), data: Arc::clone(data), shard, connection }) }
+    }
+
     /// W3C's `label`: its name, which need not be unique.
     pub fn label(&self) -> &str {
         &self.inner.shared.label
@@ -318,66 +323,4 @@ pub struct SctpTransport {
     pub max_message_size: Option<u64>,
     /// How many channels there may be; `None` before it is connected.
     pub max_channels: Option<u16>,
-}
-
-impl PeerConnection {
-    /// W3C's `createDataChannel`. The first one makes a negotiation needed; the channel opens with the connection.
-    ///
-    /// # Errors
-    /// [`Error::DataChannel`] if the settings contradict each other, the id is taken, or none is free, [`Error::Closed`]
-    /// after the end.
-    pub async fn create_data_channel(&self, label: &str, init: DataChannelInit) -> Result<DataChannel, Error> {
-        let label = label.to_owned();
-        let (data, (shard, connection)) = (self.shared().data(), self.origin());
-        let made = self.call({
-            let data = Arc::clone(&data);
-            move |entry, now| {
-                // Registered on the connection's thread, so that no event about it comes before.
-                let info = entry.connection.create_data_channel(now, &label, init)?;
-                Ok::<_, DataChannelError>(data.insert(info))
-            }
-        });
-        let shared = made.await??;
-        Ok(DataChannel { inner: Arc::new(Inner { shared, data, shard, connection }) })
-    }
-
-    /// W3C's `sctp`; `None` before data channels were negotiated.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] after the end.
-    pub async fn sctp(&self) -> Result<Option<SctpTransport>, Error> {
-        self.call(|entry, _| {
-            let channels = entry.connection.data_channels();
-            channels.state().map(|state| SctpTransport {
-                state,
-                max_message_size: channels.max_message_size(),
-                max_channels: (state == SctpTransportState::Connected).then(|| channels.max_channels()),
-            })
-        })
-        .await
-    }
-
-    /// Calls `callback` for every channel that the peer makes from now on. The callback runs on a task that ends with
-    /// the connection. To be called within a tokio runtime.
-    pub fn on_data_channel(&self, mut callback: impl FnMut(DataChannel) + Send + 'static) {
-        self.on_event(move |event| {
-            if let PeerConnectionEvent::DataChannel(channel) = event {
-                callback(channel);
-            }
-        });
-    }
-}
-
-impl Shared {
-    /// The handle of a channel that the peer has made.
-    pub(crate) fn incoming_data_channel(
-        &self,
-        info: DataChannelInfo,
-        shard: &ShardHandle,
-        connection: ConnectionId,
-    ) -> DataChannel {
-        let data = self.data();
-        let shared = data.insert(info);
-        DataChannel { inner: Arc::new(Inner { shared, data, shard: shard.clone(), connection }) }
-    }
 }

@@ -1,7 +1,7 @@
 //! Data channels: W3C's `RTCDataChannel`.
 
 mod handle;
-mod shared;
+mod state;
 
 pub use handle::{DataChannel, SctpTransport};
-pub(crate) use shared::ConnectionData;
+pub(crate) use state::ConnectionData;

@@ -15,9 +15,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::Counters;
 use super::inbound::{Inbound, Place, places};
+use super::observer::Observer;
 use super::survey::Survey;
-use crate::net::UdpSocket;
-use crate::peer_connection::Shared;
+use crate::socket::UdpSocket;
 
 /// Frames that may wait for a shard. A shard that is slow drops frames long before, by the policy of
 /// [`overload`](super::overload); this bounds the memory of one that hangs.
@@ -42,7 +42,7 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 pub(crate) type Work = Box<dyn FnOnce(&mut super::entry::Entry, Instant) + Send>;
 
 pub(super) enum Command {
-    Insert { id: ConnectionId, connection: Box<Connection>, shared: Arc<Shared>, sockets: Vec<UdpSocket> },
+    Insert { id: ConnectionId, connection: Box<Connection>, observer: Arc<dyn Observer>, sockets: Vec<UdpSocket> },
     Call { id: ConnectionId, work: Work },
     Frame { broadcast: BroadcastId, frame: Arc<PacketizedFrame>, queued_at: Instant },
     BroadcastEnded { broadcast: BroadcastId },
@@ -153,11 +153,11 @@ impl ShardHandle {
         &self,
         id: ConnectionId,
         connection: Connection,
-        shared: Arc<Shared>,
+        observer: Arc<dyn Observer>,
         sockets: Vec<UdpSocket>,
     ) -> bool {
         self.inner.load.fetch_add(1, Ordering::Relaxed);
-        self.inner.push(Command::Insert { id, connection: Box::new(connection), shared, sockets })
+        self.inner.push(Command::Insert { id, connection: Box::new(connection), observer, sockets })
     }
 
     /// Runs work on the connection. Returns `false` if the shard has stopped; work for a connection that is gone is

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use super::Counters;
 use super::command::ShardHandle;
 use super::inbound::Inbound;
+use super::observer::Companion;
 use super::sockets::count;
-use crate::network::NetworkHandle;
 
 /// Runs of datagrams that may wait for a detour. When it is full the newest are dropped, as a full socket buffer does.
 pub(crate) const DETOUR_CAPACITY: usize = 256;
@@ -113,7 +113,7 @@ impl Detours {
         &mut self,
         batch: &mut TransmitBatch,
         counters: &Arc<Counters>,
-        mut network: Option<&mut NetworkHandle>,
+        mut companion: Option<&mut (dyn Companion + 'static)>,
     ) {
         if !self.tcp && !batch.iter().any(|transmit| self.list.iter().any(|detour| detour.carries(&transmit))) {
             return;
@@ -124,11 +124,11 @@ impl Detours {
                 && transmit.source.port() == TCP_ACTIVE_PORT
                 && self.list.len() < MAX_DETOURS
                 && !self.list.iter().any(|detour| detour.carries(&transmit))
-                && let Some(network) = &mut network
+                && let Some(companion) = &mut companion
             {
                 let (carrier, outgoing) = mpsc::channel(DETOUR_CAPACITY);
                 self.list.push(Detour::new(transmit.source, Some(transmit.destination), carrier));
-                network.connect(transmit.source, transmit.destination, outgoing);
+                companion.connect(transmit.source, transmit.destination, outgoing);
             }
             let Some(detour) = self.list.iter().find(|detour| detour.carries(&transmit)) else {
                 let pair = SelectedPair { local: transmit.source, remote: transmit.destination };

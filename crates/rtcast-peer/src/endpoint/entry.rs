@@ -13,9 +13,8 @@ use rtcast_track::{Broadcast, BroadcastId, MediaStreamTrack, Subscription, Track
 use super::command::{ConnectionId, ShardHandle};
 use super::detour::Detours;
 use super::feed::Feed;
+use super::observer::{Companion, Observer};
 use super::timers::TimerKey;
-use crate::network::NetworkHandle;
-use crate::peer_connection::Shared;
 
 /// The senders of each broadcast.
 pub(super) type Viewers = HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)>>;
@@ -23,7 +22,7 @@ pub(super) type Viewers = HashMap<BroadcastId, Vec<(ConnectionId, TransceiverId)
 /// A connection and what the shard knows of it.
 pub(crate) struct Entry {
     pub(crate) connection: Connection,
-    pub(super) shared: Arc<Shared>,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) senders: Vec<SenderEntry>,
     pub(super) retired: Vec<SenderEntry>,
     /// Addresses of the peer that are its own, and whether it has proven that of the one in use.
@@ -42,7 +41,7 @@ pub(crate) struct Entry {
     /// Ways around the sockets, if it has any.
     pub(crate) detours: Option<Box<Detours>>,
     /// Who looks for candidates and names, if anybody does.
-    pub(crate) network: Option<NetworkHandle>,
+    pub(crate) companion: Option<Box<dyn Companion>>,
 }
 
 pub(super) struct SenderEntry {
@@ -73,15 +72,15 @@ impl SenderEntry {
 }
 
 impl Entry {
-    /// What the connection's handles share.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// Whoever holds handles on the connection.
+    pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
     }
 
     /// Sets or takes away the track that a transceiver sends. Frames flow once the connection can carry them.
     pub(crate) fn set_track(&mut self, transceiver: TransceiverId, track: Option<MediaStreamTrack>) {
         self.retired.extend(self.senders.extract_if(.., |sender| sender.transceiver == transceiver));
-        self.shared.set_sender_track(transceiver, track.clone());
+        self.observer.track_replaced(transceiver, track.clone());
         if let Some(track) = track {
             let observer: Arc<dyn TrackObserver> = Arc::new(TrackWatch(self.place.clone()));
             track.observe(&observer);
@@ -110,24 +109,24 @@ pub(super) fn handle_event(
             }
         }
         ConnectionEvent::Frame { transceiver, frame } => {
-            let Entry { shared, connection, .. } = entry;
-            shared.frame(now, transceiver, &frame, || connection.receive_codec(transceiver).cloned());
+            let Entry { observer, connection, .. } = entry;
+            observer.frame(now, transceiver, &frame, &mut || connection.receive_codec(transceiver).cloned());
         }
         ConnectionEvent::GatheringNeeded { .. }
         | ConnectionEvent::IceGenerationInUse(_)
         | ConnectionEvent::NameToResolve(_) => {
-            if let Some(network) = &mut entry.network {
-                network.tell(&event);
+            if let Some(companion) = &mut entry.companion {
+                companion.tell(&event);
             }
         }
         ConnectionEvent::IceCandidate(_) => {
             // The description that the application reads has the candidate that it is told of, even if that comes late.
-            if entry.network.as_ref().is_some_and(NetworkHandle::is_at_work) {
-                entry.shared.update_descriptions(&entry.connection);
+            if entry.companion.as_ref().is_some_and(|companion| companion.is_at_work()) {
+                entry.observer.descriptions_updated(&entry.connection);
             }
-            entry.shared.event(event);
+            Arc::clone(&entry.observer).event(event);
         }
-        event => entry.shared.event(event),
+        event => Arc::clone(&entry.observer).event(event),
     }
 }
 

@@ -2,16 +2,19 @@
 
 mod addresses;
 mod command;
+mod configuration;
 mod detour;
 mod entry;
 mod feed;
 mod guard;
 mod inbound;
+mod observer;
 mod overload;
 mod rest;
 mod routes;
 mod shard;
 mod sockets;
+mod statistics;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -20,24 +23,27 @@ mod timers;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtcast_proto::connection::WallClock;
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
-use rtcast_proto::ice::{Announced, CheckPace, LocalCandidate, TCP_ACTIVE_PORT};
+use rtcast_proto::ice::{CheckPace, TCP_ACTIVE_PORT};
 use tracing::info;
 
-use crate::net::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses, without_loopback};
-use crate::network::{IceSettings, adopt};
+use crate::socket::{SocketCapabilities, SocketOptions, UdpSocket, host_addresses, without_loopback};
 pub(crate) use command::{ConnectionId, ShardHandle, shard_of};
+pub use configuration::EndpointConfig;
 pub(crate) use detour::{DETOUR_CAPACITY, Detour, DetouredRun};
 pub(crate) use entry::Entry;
 pub(crate) use inbound::Inbound;
+pub(crate) use observer::{Companion, Observer};
 use routes::Routes;
 use shard::Shard;
+use statistics::Counters;
+pub use statistics::EndpointStats;
 pub use survey::Survey;
 
 /// More shards than this would not find their letter in the ICE username fragment.
@@ -45,126 +51,6 @@ const MAX_SHARDS: usize = 64;
 
 /// Seconds from 1900, where NTP's clock starts, to 1970.
 const NTP_OFFSET: u64 = 2_208_988_800;
-
-/// What an endpoint is made from.
-#[derive(Debug, Clone)]
-pub struct EndpointConfig {
-    /// The address to bind. With an unspecified address (`0.0.0.0` or `[::]`) all addresses of the machine become
-    /// candidates; `0.0.0.0` binds IPv6 as well, on the same port, if the machine has it. Port 0 takes a free one.
-    /// Default: `0.0.0.0:0`.
-    pub address: SocketAddr,
-    /// How many threads share the connections; `None` for one per core. Default: `None`.
-    pub shards: Option<usize>,
-    /// Whether loopback addresses are candidates even where there are others. Default: no.
-    pub loopback: bool,
-    /// The network interfaces whose addresses become candidates, when an unspecified address is bound. Default: none are
-    /// named, and all count that are up, but for bridges that lead nowhere but to containers and virtual machines on this
-    /// machine.
-    pub interfaces: Vec<String>,
-    /// The addresses at which a NAT in front of this machine is reached, which maps their ports one to one: peers are told
-    /// the first of each family instead of this machine's own addresses, but for loopback ones. Default: none.
-    pub public_addresses: Vec<IpAddr>,
-    /// What is asked of the kernel. Default: all that makes it faster.
-    pub socket: SocketOptions,
-    /// The certificate of all connections; `None` makes one. Default: `None`.
-    pub certificate: Option<Certificate>,
-    /// The versions of DTLS to speak. Default: 1.2.
-    pub dtls_version: DtlsVersion,
-}
-
-impl Default for EndpointConfig {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
-            shards: None,
-            loopback: false,
-            interfaces: Vec::new(),
-            public_addresses: Vec::new(),
-            socket: SocketOptions::default(),
-            certificate: None,
-            dtls_version: DtlsVersion::V1_2,
-        }
-    }
-}
-
-/// Totals of all connections of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EndpointStats {
-    /// Connections that are not closed.
-    pub connections: u64,
-    /// Datagrams sent.
-    pub datagrams_sent: u64,
-    /// Bytes sent, without UDP and IP headers.
-    pub bytes_sent: u64,
-    /// System calls that it took.
-    pub send_calls: u64,
-    /// Datagrams received.
-    pub datagrams_received: u64,
-    /// Bytes received.
-    pub bytes_received: u64,
-    /// Datagrams that the socket refused because its buffer was full or the path was gone.
-    pub send_errors: u64,
-    /// Frames that a thread dropped for all its viewers because it could not keep up.
-    pub frames_dropped: u64,
-    /// How long the last frame had waited before its first viewer was served, on the slowest thread.
-    pub lag: Duration,
-    /// Whether frames were dropped within the last five seconds.
-    pub overloaded: bool,
-}
-
-/// How long after the last dropped frame an endpoint counts as overloaded.
-const OVERLOAD_LASTS: Duration = Duration::from_secs(5);
-
-#[derive(Debug)]
-pub(crate) struct Counters {
-    started: Instant,
-    /// When a frame was last dropped, in milliseconds after the start and one more; 0 if never.
-    last_dropped: AtomicU64,
-    pub(crate) connections: AtomicU64,
-    pub(crate) datagrams_sent: AtomicU64,
-    pub(crate) bytes_sent: AtomicU64,
-    pub(crate) send_calls: AtomicU64,
-    pub(crate) datagrams_received: AtomicU64,
-    pub(crate) bytes_received: AtomicU64,
-    pub(crate) send_errors: AtomicU64,
-    pub(crate) frames_dropped: AtomicU64,
-    /// Bytes that wait for detours.
-    detoured_bytes: AtomicUsize,
-}
-
-impl Counters {
-    fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            last_dropped: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
-            datagrams_sent: AtomicU64::new(0),
-            bytes_sent: AtomicU64::new(0),
-            send_calls: AtomicU64::new(0),
-            datagrams_received: AtomicU64::new(0),
-            bytes_received: AtomicU64::new(0),
-            send_errors: AtomicU64::new(0),
-            frames_dropped: AtomicU64::new(0),
-            detoured_bytes: AtomicUsize::new(0),
-        }
-    }
-
-    /// Notes frames that were dropped because a thread could not keep up.
-    pub(crate) fn frames_dropped(&self, frames: usize, now: Instant) {
-        if frames > 0 {
-            self.frames_dropped.fetch_add(frames as u64, Ordering::Relaxed);
-            let milliseconds = now.saturating_duration_since(self.started).as_millis() as u64;
-            self.last_dropped.store(milliseconds + 1, Ordering::Relaxed);
-        }
-    }
-
-    fn overloaded(&self, now: Instant) -> bool {
-        match self.last_dropped.load(Ordering::Relaxed) {
-            0 => false,
-            last => now.saturating_duration_since(self.started) < Duration::from_millis(last) + OVERLOAD_LASTS,
-        }
-    }
-}
 
 /// One UDP port that any number of peer connections share. Cheap to clone; when the last clone and the last connection
 /// are gone, its threads end.
@@ -303,32 +189,20 @@ impl Endpoint {
         let _ = self.inner.tcp_port.set(port);
     }
 
-    /// Carries a TCP connection of a peer to that of this endpoint's connections which its first STUN message names, until
-    /// either ends.
-    ///
-    /// # Errors
-    /// What ended it: silence, something that is no STUN in frames (RFC 4571), an unknown name, or the system.
-    pub async fn accept_tcp(&self, stream: tokio::net::TcpStream) -> io::Result<()> {
-        adopt(&self.inner.shards, stream, self.tcp_base()).await
-    }
-
     /// The port that stands for TCP within: an address alone tells what it belongs to, and that of UDP may be the same.
-    fn tcp_base(&self) -> u16 {
+    pub(crate) fn tcp_base(&self) -> u16 {
         const USUAL: u16 = TCP_ACTIVE_PORT + 1;
         if self.local_address().port() == USUAL { USUAL + 1 } else { USUAL }
     }
 
-    /// The TCP candidates that go with these addresses.
-    pub(crate) fn tcp_candidates(&self, ice: &IceSettings, addresses: &[SocketAddr]) -> Vec<LocalCandidate> {
-        let Some(port) = self.inner.tcp_port.get().filter(|_| !ice.mdns_candidates) else { return Vec::new() };
-        let candidates = addresses.iter().map(|address| {
-            let told = ice.mapped(address.ip()).unwrap_or_else(|| address.ip());
-            LocalCandidate::TcpPassive {
-                address: SocketAddr::new(address.ip(), self.tcp_base()),
-                announced: Some(Announced::Address(SocketAddr::new(told, *port))),
-            }
-        });
-        candidates.collect()
+    /// The TCP port that peers are told of.
+    pub(crate) fn announced_tcp_port(&self) -> Option<u16> {
+        self.inner.tcp_port.get().copied()
+    }
+
+    /// The threads.
+    pub(crate) fn shard_handles(&self) -> &[ShardHandle] {
+        &self.inner.shards
     }
 
     /// The number of threads.
@@ -338,20 +212,8 @@ impl Endpoint {
 
     /// Totals of all connections.
     pub fn stats(&self) -> EndpointStats {
-        let counters = &self.inner.counters;
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        EndpointStats {
-            connections: load(&counters.connections),
-            datagrams_sent: load(&counters.datagrams_sent),
-            bytes_sent: load(&counters.bytes_sent),
-            send_calls: load(&counters.send_calls),
-            datagrams_received: load(&counters.datagrams_received),
-            bytes_received: load(&counters.bytes_received),
-            send_errors: load(&counters.send_errors),
-            frames_dropped: load(&counters.frames_dropped),
-            lag: self.inner.shards.iter().map(ShardHandle::lag).max().unwrap_or_default(),
-            overloaded: self.is_overloaded(),
-        }
+        let lag = self.inner.shards.iter().map(ShardHandle::lag).max().unwrap_or_default();
+        self.inner.counters.totals(lag, Instant::now())
     }
 
     /// What all connections have been sent, and how they fare. One question to each thread, however many there are.
@@ -450,23 +312,12 @@ fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 /// The addresses under which these sockets can be reached.
-fn host_candidates(sockets: &[UdpSocket], interfaces: &[String]) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn host_candidates(sockets: &[UdpSocket], interfaces: &[String]) -> io::Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for socket in sockets {
         addresses.extend(host_addresses(socket.local_address(), interfaces)?);
     }
     Ok(addresses)
-}
-
-/// Sockets for one connection alone, and the addresses under which they can be reached.
-pub(crate) fn private_sockets(
-    address: SocketAddr,
-    settings: &IceSettings,
-) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
-    let sockets = settings.bind_in_range(address, |address| bind_all(address, false, SocketOptions::default()))?;
-    let bound = host_candidates(&sockets, &settings.interfaces)?;
-    let usable = if settings.loopback || !settings.interfaces.is_empty() { bound } else { without_loopback(bound) };
-    Ok((sockets, settings.filter(&usable)))
 }
 
 /// The sockets of all shards on one port: each its own where the system lets several share a port, else all the same.
@@ -492,7 +343,7 @@ fn bind_for_shards(local: SocketAddr, count: usize, mut options: SocketOptions) 
 }
 
 /// The sockets of one shard: the address, and for `0.0.0.0` the same port on IPv6 where the machine has it.
-fn bind_all(local: SocketAddr, shared: bool, options: SocketOptions) -> io::Result<Vec<UdpSocket>> {
+pub(crate) fn bind_all(local: SocketAddr, shared: bool, options: SocketOptions) -> io::Result<Vec<UdpSocket>> {
     let mut sockets = vec![UdpSocket::bind(local, shared, options)?];
     if local.is_ipv4() && local.ip().is_unspecified() {
         let address = SocketAddr::from(([0u16; 8], sockets[0].local_address().port()));

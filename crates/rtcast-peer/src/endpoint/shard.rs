@@ -31,7 +31,7 @@ use super::routes::Routes;
 use super::sockets::{Sockets, count, send};
 use super::survey::Survey;
 use super::timers::TimerWheel;
-use crate::net::{RECEIVES, ReceivedDatagrams, UdpSocket};
+use crate::socket::{RECEIVES, ReceivedDatagrams, UdpSocket};
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -228,13 +228,13 @@ impl Shard {
     fn handle_command(&mut self, command: Command) {
         let now = Instant::now();
         match command {
-            Command::Insert { id, connection, shared, sockets } => {
+            Command::Insert { id, connection, observer, sockets } => {
                 let tokens =
                     sockets.into_iter().filter_map(|socket| self.sockets.add(&self.poll, socket, id)).collect();
                 self.counters.connections.fetch_add(1, Ordering::Relaxed);
                 let entry = Entry {
                     connection: *connection,
-                    shared,
+                    observer,
                     senders: Vec::new(),
                     retired: Vec::new(),
                     remotes: Vec::new(),
@@ -246,7 +246,7 @@ impl Shard {
                     sockets: tokens,
                     usernames: Vec::new(),
                     detours: None,
-                    network: None,
+                    companion: None,
                 };
                 self.connections.insert(id, Box::new(entry));
                 self.rename(id);
@@ -339,7 +339,7 @@ impl Shard {
                     let mut done = false;
                     while !done {
                         done = entry.connection.poll_transmit(now, &mut self.batch);
-                        detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                        detours.divert(&mut self.batch, &self.counters, entry.companion.as_deref_mut());
                         send(&self.sockets, &mut self.batch, &self.counters);
                     }
                 }
@@ -607,7 +607,7 @@ impl Shard {
             choose_renditions(now, entry, id, &self.handle, &mut self.viewers);
         }
         // Whoever is woken by an event must find the state that it tells of.
-        entry.shared.update(&entry.connection);
+        entry.observer.updated(&entry.connection);
         let mut renamed = false;
         while let Some(event) = entry.connection.poll_event() {
             match &event {
@@ -634,7 +634,7 @@ impl Shard {
             let mut done = false;
             while !done {
                 done = entry.connection.poll_transmit(now, &mut self.batch);
-                detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                detours.divert(&mut self.batch, &self.counters, entry.companion.as_deref_mut());
                 if shares {
                     let own = (&mut entry.remotes, &mut entry.claims);
                     addresses.learn(&entry.connection, own, self.batch.iter());
@@ -695,15 +695,15 @@ impl Shard {
             if let Some(detours) = &mut entry.detours {
                 send(&self.sockets, &mut self.batch, &self.counters);
                 entry.connection.poll_transmit(now, &mut self.batch);
-                detours.divert(&mut self.batch, &self.counters, entry.network.as_mut());
+                detours.divert(&mut self.batch, &self.counters, entry.companion.as_deref_mut());
                 send(&self.sockets, &mut self.batch, &self.counters);
             }
             while !entry.connection.poll_transmit(now, &mut self.batch) {
                 send(&self.sockets, &mut self.batch, &self.counters);
             }
-            entry.shared.update(&entry.connection);
+            entry.observer.updated(&entry.connection);
             while let Some(event) = entry.connection.poll_event() {
-                entry.shared.event(event);
+                Arc::clone(&entry.observer).event(event);
             }
         });
         if let Err(defect) = goodbye {
@@ -740,7 +740,7 @@ impl Shard {
                 self.sockets.remove(&self.poll, *token);
             }
         }
-        entry.shared.ended();
+        entry.observer.ended();
         self.handle.removed();
         self.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }

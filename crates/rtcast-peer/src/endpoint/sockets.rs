@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::Counters;
 use super::command::ConnectionId;
-use crate::net::{Position, UdpSocket};
+use crate::socket::{Position, UdpSocket};
 
 /// How long a full socket may hold up the shard at a time. What has not left by then is dropped; the frames that wait
 /// meanwhile are dropped whole, once they are late.
@@ -22,7 +22,7 @@ const SEND_PATIENCE: Duration = Duration::from_millis(100);
 type Slot = (UdpSocket, Option<ConnectionId>);
 
 pub(super) struct Sockets {
-    /// Shared ones first, in the order in which they were given.
+    /// ConnectionView ones first, in the order in which they were given.
     slots: HashMap<Token, Slot>,
     /// By port and whether it is IPv4.
     by_port: HashMap<(u16, bool), Token>,

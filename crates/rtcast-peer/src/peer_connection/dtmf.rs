@@ -57,12 +57,12 @@ impl DtmfSender {
     /// Whether tones can be sent now: the connection is connected, the sender sends its track, and the peer takes
     /// telephone events.
     pub fn can_insert(&self) -> bool {
-        self.handle.shared().tones(self.handle.id()).is_some_and(|tones| tones.can_insert)
+        self.handle.view().tones(self.handle.id()).is_some_and(|tones| tones.can_insert)
     }
 
     /// The tones that wait, without that which is being sent.
     pub fn tone_buffer(&self) -> String {
-        self.handle.shared().tones(self.handle.id()).map_or_else(String::new, |tones| tones.buffer.to_string())
+        self.handle.view().tones(self.handle.id()).map_or_else(String::new, |tones| tones.buffer.to_string())
     }
 
     /// Sends these tones, each for 100 ms with 70 ms between them: 0 to 9, A to D in either case, # and *; a comma waits

@@ -91,7 +91,7 @@ impl std::fmt::Debug for EventStream {
 impl PeerConnection {
     /// The events from now on.
     pub fn events(&self) -> EventStream {
-        EventStream { listener: self.inner.shared.listen() }
+        EventStream { listener: self.inner.view.listen() }
     }
 
     /// Calls `callback` for every track that the peer sends from now on. The callback runs on a task that ends with the

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rtcast_proto::MediaKind;
 use rtcast_proto::jsep::{Transceiver, TransceiverId};
 
-use super::shared::Shared;
+use super::view::ConnectionView;
 use super::{Inner, PeerConnection};
 use crate::endpoint::Entry;
 use crate::error::Error;
@@ -16,14 +16,19 @@ use crate::error::Error;
 #[derive(Clone)]
 pub(super) struct Handle {
     connection: Weak<Inner>,
-    shared: Arc<Shared>,
+    view: Arc<ConnectionView>,
     id: TransceiverId,
     kind: MediaKind,
 }
 
 impl Handle {
-    pub(super) const fn new(connection: Weak<Inner>, shared: Arc<Shared>, id: TransceiverId, kind: MediaKind) -> Self {
-        Self { connection, shared, id, kind }
+    pub(super) const fn new(
+        connection: Weak<Inner>,
+        view: Arc<ConnectionView>,
+        id: TransceiverId,
+        kind: MediaKind,
+    ) -> Self {
+        Self { connection, view, id, kind }
     }
 
     pub(super) const fn id(&self) -> TransceiverId {
@@ -34,17 +39,17 @@ impl Handle {
         self.kind
     }
 
-    pub(super) const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(super) const fn view(&self) -> &Arc<ConnectionView> {
+        &self.view
     }
 
-    pub(super) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {
-        Arc::ptr_eq(&self.shared, shared)
+    pub(super) fn belongs_to(&self, view: &Arc<ConnectionView>) -> bool {
+        Arc::ptr_eq(&self.view, view)
     }
 
     /// What the transceiver shows now; `None` once it has left its connection.
     pub(super) fn read<R>(&self, show: impl FnOnce(&Transceiver) -> R) -> Option<R> {
-        let snapshot = self.shared.snapshot();
+        let snapshot = self.view.snapshot();
         snapshot.transceivers.iter().find(|transceiver| transceiver.id() == self.id).map(show)
     }
 
@@ -63,7 +68,7 @@ impl Handle {
 
 impl PartialEq for Handle {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && self.belongs_to(&other.shared)
+        self.id == other.id && self.belongs_to(&other.view)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod configuration;
+mod data_channels;
 mod dtmf;
 mod events;
 mod handle;
@@ -10,11 +11,11 @@ mod negotiation;
 mod received_track;
 mod receiver;
 mod sender;
-mod shared;
 mod stats;
 mod tracks;
 mod transceiver;
 mod transports;
+mod view;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -27,20 +28,20 @@ use rtcast_proto::dtls::{Certificate, KeyAlgorithm};
 use rtcast_proto::ice::{IceServer, IceTransportPolicy, LocalCandidate, TCP_ACTIVE_PORT};
 use tokio::sync::oneshot;
 
-use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle, private_sockets};
+use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle};
 use crate::error::Error;
-use crate::network::{IceSettings, NetworkConfig, NetworkHandle, TcpCandidates, parse_servers};
 use crate::random;
+use crate::reachability::{CompanionConfig, CompanionHandle, IceSettings, TcpCandidates, parse_servers};
 
 pub use capabilities::RtpCapabilities;
 pub use dtmf::{DtmfSender, ToneChangeEvent, ToneReceivedEvent};
 pub use events::{EventStream, PeerConnectionEvent, TrackEvent};
 pub use receiver::RtpReceiver;
 pub use sender::RtpSender;
-pub(crate) use shared::Shared;
 pub use tracks::{RtpTransceiverInit, TrackOrKind};
 pub use transceiver::RtpTransceiver;
 pub use transports::{DtlsTransport, IceTransport};
+pub(crate) use view::ConnectionView;
 
 /// What a peer connection is made from: W3C's `RTCConfiguration`, and the endpoint.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +100,7 @@ pub struct PeerConnection {
 struct Inner {
     id: ConnectionId,
     shard: ShardHandle,
-    shared: Arc<Shared>,
+    view: Arc<ConnectionView>,
     configuration: Mutex<Configuration>,
     /// Keeps the sockets open as long as the connection lives.
     _endpoint: Endpoint,
@@ -125,7 +126,7 @@ impl PeerConnection {
             }
             None => {
                 let address = configuration.address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-                let (sockets, addresses) = private_sockets(address, &configuration.ice)?;
+                let (sockets, addresses) = configuration.ice.private_sockets(address)?;
                 (Endpoint::shared()?, sockets, addresses)
             }
         };
@@ -164,7 +165,7 @@ impl PeerConnection {
             _ => None,
         };
         let mut names = Vec::new();
-        let shared_tcp = endpoint.tcp_candidates(&configuration.ice, &addresses);
+        let shared_tcp = configuration.ice.shared_tcp_candidates(&endpoint, &addresses);
         let tcp = tcp_candidates(&configuration.ice, &addresses, listener.as_ref(), &mut names);
         for address in addresses {
             let announced = configuration.ice.announced(address, &mut names);
@@ -172,29 +173,28 @@ impl PeerConnection {
         }
         tcp.into_iter().chain(shared_tcp).for_each(|local| connection.add_host(local));
         let id = endpoint.next_id();
-        let shared = Arc::new(Shared::new(shard.clone(), id));
+        let view = Arc::new(ConnectionView::new(shard.clone(), id));
         let stored = Mutex::new(kept);
-        let inner =
-            Arc::new(Inner { id, shard, shared: Arc::clone(&shared), configuration: stored, _endpoint: endpoint });
-        shared.set_connection(Arc::downgrade(&inner));
-        if !inner.shard.insert(id, connection, shared, sockets) {
+        let inner = Arc::new(Inner { id, shard, view: Arc::clone(&view), configuration: stored, _endpoint: endpoint });
+        view.set_connection(Arc::downgrade(&inner));
+        if !inner.shard.insert(id, connection, view, sockets) {
             return Err(Error::Closed);
         }
-        let mut network = NetworkHandle::new(NetworkConfig {
+        let mut companion = CompanionHandle::new(CompanionConfig {
             id,
             shard: inner.shard.clone(),
             servers,
             inbound: inner.shard.inbound(),
         });
         if let Some(listener) = listener {
-            network.listen(listener);
+            companion.listen(listener);
         }
         if !names.is_empty() && configuration.ice_transport_policy != IceTransportPolicy::Relay {
-            network.respond(names);
+            companion.respond(names);
         }
         let tcp = configuration.ice.tcp != TcpCandidates::None;
         let equip = move |entry: &mut Entry, _| {
-            entry.network = Some(network);
+            entry.companion = Some(Box::new(companion));
             if tcp {
                 entry.detours.get_or_insert_default().tcp = true;
             }
@@ -235,8 +235,8 @@ impl PeerConnection {
         let _ = self.call(|entry, now| entry.connection.close(now)).await;
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.inner.shared
+    pub(crate) fn view(&self) -> &ConnectionView {
+        &self.inner.view
     }
 
     /// Where the connection lives.
@@ -252,7 +252,7 @@ impl PeerConnection {
         let (reply, result) = oneshot::channel();
         let work = move |entry: &mut Entry, now: Instant| {
             let value = work(entry, now);
-            entry.shared().update(&entry.connection);
+            entry.observer().updated(&entry.connection);
             // Whoever asked may have stopped waiting.
             let _ = reply.send(value);
         };

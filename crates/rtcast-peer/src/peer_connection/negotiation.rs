@@ -49,8 +49,8 @@ impl PeerConnection {
         let description = description.into();
         let set = self.call(move |entry, now| {
             let result = entry.connection.set_local_description(now, description);
-            entry.shared().update_descriptions(&entry.connection);
-            entry.shared().forget_stale_candidates(&entry.connection);
+            entry.observer().descriptions_updated(&entry.connection);
+            entry.observer().candidates_withdrawn(&entry.connection);
             result
         });
         Ok(set.await??)
@@ -63,8 +63,8 @@ impl PeerConnection {
     pub async fn set_remote_description(&self, description: SessionDescription) -> Result<(), Error> {
         let set = self.call(move |entry, now| {
             let result = entry.connection.set_remote_description(now, &description);
-            entry.shared().update_descriptions(&entry.connection);
-            entry.shared().forget_stale_candidates(&entry.connection);
+            entry.observer().descriptions_updated(&entry.connection);
+            entry.observer().candidates_withdrawn(&entry.connection);
             result
         });
         Ok(set.await??)
@@ -80,56 +80,56 @@ impl PeerConnection {
 
     /// The local description, pending or else current, with the candidates known by now; `None` before the first.
     pub fn local_description(&self) -> Option<SessionDescription> {
-        self.inner.shared.snapshot().local.clone()
+        self.inner.view.snapshot().local.clone()
     }
 
     /// The remote description, pending or else current; `None` before the first.
     pub fn remote_description(&self) -> Option<SessionDescription> {
-        self.inner.shared.snapshot().remote.clone()
+        self.inner.view.snapshot().remote.clone()
     }
 
     /// The local description that is negotiated; `None` before the first answer.
     pub fn current_local_description(&self) -> Option<SessionDescription> {
-        self.inner.shared.snapshot().current_local.clone()
+        self.inner.view.snapshot().current_local.clone()
     }
 
     /// The local description that waits for the end of its exchange.
     pub fn pending_local_description(&self) -> Option<SessionDescription> {
-        self.inner.shared.snapshot().pending_local.clone()
+        self.inner.view.snapshot().pending_local.clone()
     }
 
     /// The remote description that is negotiated; `None` before the first answer.
     pub fn current_remote_description(&self) -> Option<SessionDescription> {
-        self.inner.shared.snapshot().current_remote.clone()
+        self.inner.view.snapshot().current_remote.clone()
     }
 
     /// The remote description that waits for the end of its exchange.
     pub fn pending_remote_description(&self) -> Option<SessionDescription> {
-        self.inner.shared.snapshot().pending_remote.clone()
+        self.inner.view.snapshot().pending_remote.clone()
     }
 
     /// Whether the peer takes candidates after its description; `None` before the first remote description.
     pub fn can_trickle_ice_candidates(&self) -> Option<bool> {
-        self.inner.shared.snapshot().can_trickle
+        self.inner.view.snapshot().can_trickle
     }
 
     /// How the connection as a whole stands.
     pub fn connection_state(&self) -> PeerConnectionState {
-        self.inner.shared.snapshot().connection
+        self.inner.view.snapshot().connection
     }
 
     /// How ICE stands.
     pub fn ice_connection_state(&self) -> IceTransportState {
-        self.inner.shared.snapshot().ice
+        self.inner.view.snapshot().ice
     }
 
     /// Whether all candidates are known.
     pub fn ice_gathering_state(&self) -> IceGatheringState {
-        self.inner.shared.snapshot().gathering
+        self.inner.view.snapshot().gathering
     }
 
     /// Where the exchange of descriptions stands.
     pub fn signaling_state(&self) -> SignalingState {
-        self.inner.shared.snapshot().signaling
+        self.inner.view.snapshot().signaling
     }
 }

@@ -33,15 +33,15 @@ impl RtpReceiver {
 
     /// The track: there from the beginning, muted until something comes. It can be read, and sent on by any connection.
     pub fn track(&self) -> MediaStreamTrack {
-        let (shared, id) = (self.handle.shared(), self.handle.id());
+        let (view, id) = (self.handle.view(), self.handle.id());
         let name = self.handle.read(|transceiver| transceiver.remote_track_id().to_owned()).unwrap_or_default();
-        shared.received_track(id, self.kind()).named(&name)
+        view.received_track(id, self.kind()).named(&name)
     }
 
     /// The transport, once a description with its m-line was set.
     pub fn transport(&self) -> Option<DtlsTransport> {
         let associated = self.handle.read(|transceiver| transceiver.mid().is_some()).unwrap_or(false);
-        associated.then(|| DtlsTransport::new(self.handle.shared()))
+        associated.then(|| DtlsTransport::new(self.handle.view()))
     }
 
     /// What can be received of that kind: all that is implemented.

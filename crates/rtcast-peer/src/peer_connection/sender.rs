@@ -34,7 +34,7 @@ impl RtpSender {
 
     /// The track that it sends; `None` if there is none now.
     pub fn track(&self) -> Option<MediaStreamTrack> {
-        self.handle.shared().sender_track(self.handle.id())
+        self.handle.view().sender_track(self.handle.id())
     }
 
     /// The connection that it belongs to; `None` once all its handles are gone.
@@ -45,7 +45,7 @@ impl RtpSender {
     /// The transport, once a description with its m-line was set.
     pub fn transport(&self) -> Option<DtlsTransport> {
         let associated = self.handle.read(|transceiver| transceiver.mid().is_some()).unwrap_or(false);
-        associated.then(|| DtlsTransport::new(self.handle.shared()))
+        associated.then(|| DtlsTransport::new(self.handle.view()))
     }
 
     /// What can be sent of that kind: all that is implemented.

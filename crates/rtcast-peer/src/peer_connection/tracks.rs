@@ -129,7 +129,7 @@ impl PeerConnection {
 
     /// The transceivers in the order of their making; those that are stopped leave with the negotiation that stops them.
     pub fn transceivers(&self) -> Vec<RtpTransceiver> {
-        let snapshot = self.inner.shared.snapshot();
+        let snapshot = self.inner.view.snapshot();
         let known = snapshot.transceivers.iter();
         known.map(|transceiver| RtpTransceiver::new(self.handle(transceiver.id(), transceiver.kind()))).collect()
     }
@@ -147,12 +147,12 @@ impl PeerConnection {
     }
 
     pub(super) fn handle(&self, id: TransceiverId, kind: MediaKind) -> Handle {
-        Handle::new(Arc::downgrade(&self.inner), Arc::clone(&self.inner.shared), id, kind)
+        Handle::new(Arc::downgrade(&self.inner), Arc::clone(&self.inner.view), id, kind)
     }
 
     /// The transceiver of a handle, if it is of this connection.
     fn own(&self, handle: &Handle, what: &'static str) -> Result<TransceiverId, Error> {
-        handle.belongs_to(&self.inner.shared).then_some(handle.id()).ok_or(Error::NotFound { what })
+        handle.belongs_to(&self.inner.view).then_some(handle.id()).ok_or(Error::NotFound { what })
     }
 }
 

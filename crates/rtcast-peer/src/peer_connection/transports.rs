@@ -8,7 +8,7 @@ use rtcast_proto::connection::{DtlsTransportState, IceGatheringState};
 use rtcast_proto::ice::{IceCredentials, IceRole, IceTransportState, SelectedPair};
 
 use super::PeerConnection;
-use super::shared::Shared;
+use super::view::ConnectionView;
 
 /// The DTLS association of a connection: W3C's `RTCDtlsTransport`. There is one, for everything is bundled.
 ///
@@ -16,32 +16,32 @@ use super::shared::Shared;
 /// [`DtlsTransportStateChange`](super::PeerConnectionEvent::DtlsTransportStateChange).
 #[derive(Clone)]
 pub struct DtlsTransport {
-    shared: Arc<Shared>,
+    view: Arc<ConnectionView>,
 }
 
 impl DtlsTransport {
-    pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared) }
+    pub(super) fn new(view: &Arc<ConnectionView>) -> Self {
+        Self { view: Arc::clone(view) }
     }
 
     /// Where it stands.
     pub fn state(&self) -> DtlsTransportState {
-        self.shared.snapshot().dtls
+        self.view.snapshot().dtls
     }
 
     /// Why it failed, if it did.
     pub fn error(&self) -> Option<String> {
-        self.shared.snapshot().failure.clone()
+        self.view.snapshot().failure.clone()
     }
 
     /// The peer's certificate in DER, once it has proven to be the announced one; empty before that.
     pub fn remote_certificates(&self) -> Vec<Vec<u8>> {
-        self.shared.snapshot().remote_certificate.iter().map(|der| der.to_vec()).collect()
+        self.view.snapshot().remote_certificate.iter().map(|der| der.to_vec()).collect()
     }
 
     /// The transport below it.
     pub fn ice_transport(&self) -> IceTransport {
-        IceTransport { shared: Arc::clone(&self.shared) }
+        IceTransport { view: Arc::clone(&self.view) }
     }
 }
 
@@ -53,50 +53,50 @@ impl DtlsTransport {
 /// [`SelectedCandidatePairChange`](super::PeerConnectionEvent::SelectedCandidatePairChange) of the connection.
 #[derive(Clone)]
 pub struct IceTransport {
-    shared: Arc<Shared>,
+    view: Arc<ConnectionView>,
 }
 
 impl IceTransport {
     /// Where it stands.
     pub fn state(&self) -> IceTransportState {
-        self.shared.snapshot().ice
+        self.view.snapshot().ice
     }
 
     /// Whether all our candidates are known.
     pub fn gathering_state(&self) -> IceGatheringState {
-        self.shared.snapshot().gathering
+        self.view.snapshot().gathering
     }
 
     /// The addresses that packets take, once there are any.
     pub fn selected_candidate_pair(&self) -> Option<SelectedPair> {
-        self.shared.snapshot().selected_pair
+        self.view.snapshot().selected_pair
     }
 
     /// Our side of ICE, which a conflict may change: W3C's `role`; `None` stands for `unknown`, before the first
     /// description.
     pub fn role(&self) -> Option<IceRole> {
-        self.shared.snapshot().ice_role
+        self.view.snapshot().ice_role
     }
 
     /// Our candidates that were told to the application; after a restart those of the new generation.
     pub fn local_candidates(&self) -> Vec<IceCandidate> {
-        self.shared.snapshot().local_candidates.clone()
+        self.view.snapshot().local_candidates.clone()
     }
 
     /// The candidates that the peer told, in its descriptions and by
     /// [`add_ice_candidate`](PeerConnection::add_ice_candidate); at most 64 are kept. Names are shown as names.
     pub fn remote_candidates(&self) -> Vec<IceCandidate> {
-        self.shared.snapshot().remote_candidates.clone()
+        self.view.snapshot().remote_candidates.clone()
     }
 
     /// Our username fragment and password, once a description of ours was set.
     pub fn local_parameters(&self) -> Option<IceCredentials> {
-        self.shared.snapshot().ice_parameters.0.clone()
+        self.view.snapshot().ice_parameters.0.clone()
     }
 
     /// The peer's username fragment and password, once they are negotiated.
     pub fn remote_parameters(&self) -> Option<IceCredentials> {
-        self.shared.snapshot().ice_parameters.1.clone()
+        self.view.snapshot().ice_parameters.1.clone()
     }
 
     /// The component: `rtp`, which carries RTCP as well.
@@ -108,10 +108,10 @@ impl IceTransport {
 impl PeerConnection {
     /// The DTLS transport, once a description was set; `None` before that.
     pub fn dtls_transport(&self) -> Option<DtlsTransport> {
-        let snapshot = self.inner.shared.snapshot();
+        let snapshot = self.inner.view.snapshot();
         let begun = snapshot.local.is_some() || snapshot.remote.is_some();
         drop(snapshot);
-        begun.then(|| DtlsTransport::new(&self.inner.shared))
+        begun.then(|| DtlsTransport::new(&self.inner.view))
     }
 }
 

@@ -19,14 +19,14 @@ pub(super) type MessageCallback = Box<dyn FnMut(DataChannelMessage) + Send>;
 
 /// The channels of one connection.
 pub(crate) struct ConnectionData {
-    channels: Mutex<HashMap<DataChannelId, Arc<ChannelShared>>>,
+    channels: Mutex<HashMap<DataChannelId, Arc<ChannelState>>>,
     consumed: AtomicUsize,
     /// The most that the peer takes in one message; 0 for no limit.
     max_message_size: AtomicU64,
 }
 
 /// One channel.
-pub(super) struct ChannelShared {
+pub(super) struct ChannelState {
     pub(super) channel: DataChannelId,
     pub(super) label: String,
     pub(super) init: DataChannelInit,
@@ -67,8 +67,8 @@ impl Default for ConnectionData {
 
 impl ConnectionData {
     /// Registers a channel of the connection.
-    pub(super) fn insert(&self, info: DataChannelInfo) -> Arc<ChannelShared> {
-        let shared = Arc::new(ChannelShared {
+    pub(super) fn insert(&self, info: DataChannelInfo) -> Arc<ChannelState> {
+        let shared = Arc::new(ChannelState {
             channel: info.channel,
             label: info.label,
             init: info.init,
@@ -154,12 +154,12 @@ impl ConnectionData {
         }
     }
 
-    fn find(&self, channel: DataChannelId) -> Option<Arc<ChannelShared>> {
+    fn find(&self, channel: DataChannelId) -> Option<Arc<ChannelState>> {
         lock(&self.channels).get(&channel).cloned()
     }
 }
 
-impl ChannelShared {
+impl ChannelState {
     pub(super) fn id(&self) -> Option<u16> {
         u16::try_from(self.id.load(Ordering::Relaxed)).ok()
     }

@@ -23,11 +23,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::endpoint::{ConnectionId, DETOUR_CAPACITY, Detour, DetouredRun, Inbound, ShardHandle};
+use crate::endpoint::{Companion, ConnectionId, DETOUR_CAPACITY, Detour, DetouredRun, Inbound, ShardHandle};
 use name_limit::NameLimit;
 use relay::{Relay, RelayConfig, RelayError};
 pub use settings::{AddressFilter, IceSettings, TcpCandidates};
-pub(crate) use tcp::adopt;
 
 /// What a connection may ask for before the task comes to it; restarts in a row ask for no more.
 const MAX_REQUESTS: usize = 64;
@@ -62,7 +61,7 @@ pub(crate) fn parse_servers(servers: &[IceServer]) -> Result<Vec<Server>, IceSer
 }
 
 /// What the task needs.
-pub(crate) struct NetworkConfig {
+pub(crate) struct CompanionConfig {
     pub(crate) id: ConnectionId,
     pub(crate) shard: ShardHandle,
     pub(crate) servers: Vec<Server>,
@@ -72,8 +71,8 @@ pub(crate) struct NetworkConfig {
 
 /// The connection's side of its task, which starts when the connection first asks for something and ends when this is
 /// dropped.
-pub(crate) struct NetworkHandle {
-    config: Arc<NetworkConfig>,
+pub(crate) struct CompanionHandle {
+    config: Arc<CompanionConfig>,
     runtime: Option<Handle>,
     requests: Option<mpsc::Sender<Request>>,
 }
@@ -87,26 +86,10 @@ enum Request {
     Connect { local: SocketAddr, remote: SocketAddr, outgoing: mpsc::Receiver<DetouredRun> },
 }
 
-impl NetworkHandle {
+impl CompanionHandle {
     /// A handle whose task will run on the runtime that this is called in.
-    pub(crate) fn new(config: NetworkConfig) -> Self {
+    pub(crate) fn new(config: CompanionConfig) -> Self {
         Self { config: Arc::new(config), runtime: Handle::try_current().ok(), requests: None }
-    }
-
-    /// Whether the connection ever asked for something.
-    pub(crate) const fn is_at_work(&self) -> bool {
-        self.requests.is_some()
-    }
-
-    /// Passes on what the connection wants.
-    pub(crate) fn tell(&mut self, event: &ConnectionEvent) {
-        let request = match event {
-            ConnectionEvent::GatheringNeeded { generation } => Request::Gather(*generation),
-            ConnectionEvent::IceGenerationInUse(generation) if self.requests.is_some() => Request::InUse(*generation),
-            ConnectionEvent::NameToResolve(candidate) => Request::Resolve(candidate.clone()),
-            _ => return,
-        };
-        self.request(request);
     }
 
     /// Waits for TCP connections of the peer.
@@ -117,11 +100,6 @@ impl NetworkHandle {
     /// Answers for these names of ours.
     pub(crate) fn respond(&mut self, names: Vec<(String, IpAddr)>) {
         self.request(Request::Respond(names));
-    }
-
-    /// Opens a TCP connection from an active candidate, and carries what comes from `outgoing`.
-    pub(crate) fn connect(&mut self, local: SocketAddr, remote: SocketAddr, outgoing: mpsc::Receiver<DetouredRun>) {
-        self.request(Request::Connect { local, remote, outgoing });
     }
 
     fn request(&mut self, request: Request) {
@@ -145,8 +123,28 @@ impl NetworkHandle {
     }
 }
 
+impl Companion for CompanionHandle {
+    fn is_at_work(&self) -> bool {
+        self.requests.is_some()
+    }
+
+    fn tell(&mut self, event: &ConnectionEvent) {
+        let request = match event {
+            ConnectionEvent::GatheringNeeded { generation } => Request::Gather(*generation),
+            ConnectionEvent::IceGenerationInUse(generation) if self.requests.is_some() => Request::InUse(*generation),
+            ConnectionEvent::NameToResolve(candidate) => Request::Resolve(candidate.clone()),
+            _ => return,
+        };
+        self.request(request);
+    }
+
+    fn connect(&mut self, local: SocketAddr, remote: SocketAddr, outgoing: mpsc::Receiver<DetouredRun>) {
+        self.request(Request::Connect { local, remote, outgoing });
+    }
+}
+
 struct Network {
-    config: Arc<NetworkConfig>,
+    config: Arc<CompanionConfig>,
     tasks: JoinSet<()>,
     /// Ends with the connection, whatever goes on.
     listening: JoinSet<()>,
@@ -214,14 +212,14 @@ impl Network {
     }
 }
 
-impl NetworkConfig {
+impl CompanionConfig {
     /// Runs work on the connection; if it is gone, nothing happens.
     fn with(&self, work: impl FnOnce(&mut rtcast_proto::connection::Connection, Instant) + Send + 'static) {
         self.shard.call(
             self.id,
             Box::new(move |entry, now| {
                 work(&mut entry.connection, now);
-                entry.shared().update_descriptions(&entry.connection);
+                entry.observer().descriptions_updated(&entry.connection);
             }),
         );
     }
@@ -240,7 +238,7 @@ impl NetworkConfig {
 
 /// Looks up the name in a candidate of the peer. A name that nobody answers to is left alone: the peer's own checks may
 /// make its address known.
-async fn resolve(config: Arc<NetworkConfig>, candidate: IceCandidate) {
+async fn resolve(config: Arc<CompanionConfig>, candidate: IceCandidate) {
     let Ok(Some(parsed)) = candidate.parsed() else { return };
     let Some(address) = lookup::resolve(&parsed.address).await else {
         debug!(name = parsed.address, "nobody knows the peer's name");
@@ -255,7 +253,7 @@ async fn resolve(config: Arc<NetworkConfig>, candidate: IceCandidate) {
 
 /// Asks one server. Returns what is to be run as long as its relay is needed.
 async fn ask(
-    config: Arc<NetworkConfig>,
+    config: Arc<CompanionConfig>,
     server: Server,
     generation: u32,
     in_use: watch::Receiver<u32>,
@@ -309,7 +307,7 @@ async fn ask(
 
 /// Gives a relay to the connection. Returns what runs it until the connection has no use for it.
 fn serve(
-    config: Arc<NetworkConfig>,
+    config: Arc<CompanionConfig>,
     relay: Relay,
     protocol: RelayProtocol,
     generation: u32,
@@ -324,14 +322,14 @@ fn serve(
             detours.add(Detour::new(address, None, carrier));
             let candidate = LocalCandidate::Relayed { address, mapped: local, over: protocol };
             entry.connection.add_gathered(now, generation, candidate);
-            entry.shared().update_descriptions(&entry.connection);
+            entry.observer().descriptions_updated(&entry.connection);
         }),
     );
     carry(config, relay, outgoing, generation, in_use)
 }
 
 async fn carry(
-    config: Arc<NetworkConfig>,
+    config: Arc<CompanionConfig>,
     relay: Relay,
     outgoing: mpsc::Receiver<DetouredRun>,
     generation: u32,
@@ -352,7 +350,7 @@ async fn carry(
         }
         tokio::time::sleep(LINGER).await;
     };
-    let remove = |config: &NetworkConfig| {
+    let remove = |config: &CompanionConfig| {
         config.shard.call(
             config.id,
             Box::new(move |entry, _| {

@@ -50,7 +50,7 @@ pub(crate) struct Settings {
 }
 
 /// The state of a server.
-pub(crate) struct Shared {
+pub(crate) struct ServerState {
     pub(crate) endpoint: Endpoint,
     pub(crate) events: broadcast::Sender<ServerEvent>,
     pub(crate) stopping: watch::Sender<bool>,
@@ -137,7 +137,7 @@ pub(crate) struct Ticket {
     pub(crate) presence: OwnedSemaphorePermit,
 }
 
-impl Shared {
+impl ServerState {
     pub(crate) fn new(endpoint: Endpoint, settings: Settings) -> Self {
         let Settings { viewers, connections, connections_each, pending_each, limits, proxies, admission, links } =
             settings;

@@ -1,4 +1,4 @@
-//! What the handles of a connection and its shard share.
+//! What the handles of a connection see of it, renewed by its shard.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -21,8 +21,8 @@ use super::listeners::{Listener, Listeners};
 use super::received_track::{CaptureClock, ReceivedTrack};
 use super::sender::RtpSender;
 use super::transceiver::RtpTransceiver;
-use crate::data_channel::ConnectionData;
-use crate::endpoint::{ConnectionId, ShardHandle};
+use crate::data_channel::{ConnectionData, DataChannel};
+use crate::endpoint::{ConnectionId, Observer, ShardHandle};
 
 /// The state that the getters read, renewed by the shard.
 #[derive(Debug, Clone, Default)]
@@ -60,8 +60,8 @@ pub(super) struct Tones {
     pub(super) buffer: Arc<str>,
 }
 
-/// The meeting point of a connection's handles and its shard.
-pub(crate) struct Shared {
+/// What the handles of a connection see of it, and where its events come in.
+pub(crate) struct ConnectionView {
     snapshot: Mutex<Snapshot>,
     listeners: Mutex<Listeners>,
     tracks: Mutex<HashMap<TransceiverId, Arc<ReceivedTrack>>>,
@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     connection: OnceLock<Weak<Inner>>,
 }
 
-impl Shared {
+impl ConnectionView {
     pub(super) fn new(shard: ShardHandle, id: ConnectionId) -> Self {
         Self {
             data: Arc::default(),
@@ -114,32 +114,9 @@ impl Shared {
         track
     }
 
-    /// Passes on a frame that a transceiver has received; `codec` tells the parameters of its codec.
-    pub(crate) fn frame(
-        &self,
-        now: Instant,
-        id: TransceiverId,
-        frame: &ReceivedFrame,
-        codec: impl FnOnce() -> Option<RtpCodec>,
-    ) {
-        let track = lock(&self.tracks).get(&id).cloned();
-        if let Some(track) = track {
-            track.push(now, &self.capture_clock, frame, codec);
-        }
-    }
-
     /// The track that a transceiver sends.
     pub(super) fn sender_track(&self, id: TransceiverId) -> Option<MediaStreamTrack> {
         lock(&self.sender_tracks).get(&id).cloned()
-    }
-
-    /// Notes the track that a transceiver sends.
-    pub(crate) fn set_sender_track(&self, id: TransceiverId, track: Option<MediaStreamTrack>) {
-        let mut tracks = lock(&self.sender_tracks);
-        match track {
-            Some(track) => tracks.insert(id, track),
-            None => tracks.remove(&id),
-        };
     }
 
     /// The tones of a sender of sound.
@@ -156,10 +133,16 @@ impl Shared {
         lock(&self.listeners).add()
     }
 
-    /// Renews the states; descriptions and transceivers only when something about them changed.
-    pub(crate) fn update(&self, connection: &Connection) {
+    fn handle(self: &Arc<Self>, transceiver: TransceiverId, kind: MediaKind) -> Handle {
+        let connection = self.connection.get().cloned().unwrap_or_default();
+        Handle::new(connection, Arc::clone(self), transceiver, kind)
+    }
+}
+
+impl Observer for ConnectionView {
+    fn updated(&self, connection: &Connection) {
         if lock(&self.snapshot).revision != connection.revision() {
-            self.update_descriptions(connection);
+            self.descriptions_updated(connection);
         }
         let mut snapshot = lock(&self.snapshot);
         let dtls = connection.dtls_state();
@@ -187,8 +170,7 @@ impl Shared {
         snapshot.signaling = connection.signaling_state();
     }
 
-    /// Renews descriptions and transceivers.
-    pub(crate) fn update_descriptions(&self, connection: &Connection) {
+    fn descriptions_updated(&self, connection: &Connection) {
         let (local, remote) = (connection.local_description(), connection.remote_description());
         let pending = connection.pending_local_description().is_some();
         let transceivers = connection.transceivers().to_vec();
@@ -211,14 +193,12 @@ impl Shared {
         snapshot.revision = connection.revision();
     }
 
-    /// Takes back what listeners have not heard yet of candidates that no description goes with any more: an application
-    /// that hears of a candidate may send it, whatever description it has sent before.
-    pub(crate) fn forget_stale_candidates(&self, connection: &Connection) {
+    fn candidates_withdrawn(&self, connection: &Connection) {
+        // An application that hears of a candidate may send it, whatever description it has sent before.
         lock(&self.listeners).forget_stale_candidates(connection.described_fragment());
     }
 
-    /// Passes an event on to whoever listens.
-    pub(crate) fn event(self: &Arc<Self>, event: ConnectionEvent) {
+    fn event(self: Arc<Self>, event: ConnectionEvent) {
         let event = match event {
             ConnectionEvent::ConnectionStateChange(state) => PeerConnectionEvent::ConnectionStateChange(state),
             ConnectionEvent::IceConnectionStateChange(state) => PeerConnectionEvent::IceConnectionStateChange(state),
@@ -253,7 +233,7 @@ impl Shared {
             }
             ConnectionEvent::DataChannel(event) => match self.data.handle(event, &self.origin) {
                 Some(info) => {
-                    let channel = self.incoming_data_channel(info, &self.origin.0, self.origin.1);
+                    let channel = DataChannel::new(&self.data, info, &self.origin);
                     PeerConnectionEvent::DataChannel(channel)
                 }
                 None => return,
@@ -266,7 +246,7 @@ impl Shared {
                 return;
             }
             ConnectionEvent::TransceiverStopped(transceiver) => {
-                self.set_sender_track(transceiver, None);
+                self.track_replaced(transceiver, None);
                 let track = lock(&self.tracks).remove(&transceiver);
                 if let Some(track) = track {
                     track.end(true);
@@ -278,13 +258,28 @@ impl Shared {
         lock(&self.listeners).tell(&event);
     }
 
-    fn handle(self: &Arc<Self>, transceiver: TransceiverId, kind: MediaKind) -> Handle {
-        let connection = self.connection.get().cloned().unwrap_or_default();
-        Handle::new(connection, Arc::clone(self), transceiver, kind)
+    fn frame(
+        &self,
+        now: Instant,
+        id: TransceiverId,
+        frame: &ReceivedFrame,
+        codec: &mut dyn FnMut() -> Option<RtpCodec>,
+    ) {
+        let track = lock(&self.tracks).get(&id).cloned();
+        if let Some(track) = track {
+            track.push(now, &self.capture_clock, frame, codec);
+        }
     }
 
-    /// The connection is gone: streams of events and of frames end.
-    pub(crate) fn ended(&self) {
+    fn track_replaced(&self, id: TransceiverId, track: Option<MediaStreamTrack>) {
+        let mut tracks = lock(&self.sender_tracks);
+        match track {
+            Some(track) => tracks.insert(id, track),
+            None => tracks.remove(&id),
+        };
+    }
+
+    fn ended(&self) {
         {
             let mut snapshot = lock(&self.snapshot);
             snapshot.connection = PeerConnectionState::Closed;

@@ -3,8 +3,8 @@
 mod addresses;
 mod interfaces;
 mod kernel;
-mod socket;
+mod udp;
 
 pub(crate) use addresses::{host_addresses, without_loopback};
-pub(crate) use socket::{Position, RECEIVES, ReceivedDatagrams, UdpSocket};
-pub use socket::{SocketCapabilities, SocketOptions};
+pub(crate) use udp::{Position, RECEIVES, ReceivedDatagrams, UdpSocket};
+pub use udp::{SocketCapabilities, SocketOptions};

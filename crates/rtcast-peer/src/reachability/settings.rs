@@ -7,9 +7,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use rtcast_proto::ice::Announced;
+use rtcast_proto::ice::{Announced, LocalCandidate};
 
+use crate::endpoint::{Endpoint, bind_all, host_candidates};
 use crate::random;
+use crate::socket::{SocketOptions, UdpSocket, without_loopback};
 
 /// Decides by its IP address whether an address of this machine may be used.
 pub type AddressFilter = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -111,6 +113,27 @@ impl IceSettings {
             // Held until another one is found, so that the system does not offer it again.
             rejected.push(listener);
         }
+    }
+
+    /// Sockets for one connection alone, and the addresses under which they can be reached.
+    pub(crate) fn private_sockets(&self, address: SocketAddr) -> io::Result<(Vec<UdpSocket>, Vec<SocketAddr>)> {
+        let sockets = self.bind_in_range(address, |address| bind_all(address, false, SocketOptions::default()))?;
+        let bound = host_candidates(&sockets, &self.interfaces)?;
+        let usable = if self.loopback || !self.interfaces.is_empty() { bound } else { without_loopback(bound) };
+        Ok((sockets, self.filter(&usable)))
+    }
+
+    /// The TCP candidates of the port that an endpoint shares, for these addresses.
+    pub(crate) fn shared_tcp_candidates(&self, endpoint: &Endpoint, addresses: &[SocketAddr]) -> Vec<LocalCandidate> {
+        let Some(port) = endpoint.announced_tcp_port().filter(|_| !self.mdns_candidates) else { return Vec::new() };
+        let candidates = addresses.iter().map(|address| {
+            let told = self.mapped(address.ip()).unwrap_or_else(|| address.ip());
+            LocalCandidate::TcpPassive {
+                address: SocketAddr::new(address.ip(), endpoint.tcp_base()),
+                announced: Some(Announced::Address(SocketAddr::new(told, port))),
+            }
+        });
+        candidates.collect()
     }
 
     /// Binds the first free port of the range, or whatever `address` says if there is none.

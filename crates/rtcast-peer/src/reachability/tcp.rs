@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::NetworkConfig;
-use crate::endpoint::{DETOUR_CAPACITY, Detour, DetouredRun, Entry, ShardHandle, shard_of};
+use super::CompanionConfig;
+use crate::endpoint::{DETOUR_CAPACITY, Detour, DetouredRun, Endpoint, Entry, ShardHandle, shard_of};
 
 /// Connections of one peer connection; more are turned away.
 const MAX_CONNECTIONS: usize = 16;
@@ -36,7 +36,7 @@ const WRITE: Duration = Duration::from_secs(5);
 
 /// Opens a connection for an active candidate and carries what goes that way.
 pub(super) async fn open(
-    config: Arc<NetworkConfig>,
+    config: Arc<CompanionConfig>,
     local: SocketAddr,
     remote: SocketAddr,
     outgoing: mpsc::Receiver<DetouredRun>,
@@ -61,7 +61,7 @@ pub(super) async fn open(
 }
 
 /// Waits for connections to passive candidates, until the peer connection ends.
-pub(super) async fn listen(config: Arc<NetworkConfig>, listener: std::net::TcpListener) {
+pub(super) async fn listen(config: Arc<CompanionConfig>, listener: std::net::TcpListener) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     let mut connections = JoinSet::new();
     loop {
@@ -99,9 +99,20 @@ pub(super) async fn listen(config: Arc<NetworkConfig>, listener: std::net::TcpLi
     }
 }
 
+impl Endpoint {
+    /// Carries a TCP connection of a peer to that of this endpoint's connections which its first STUN message names, until
+    /// either ends.
+    ///
+    /// # Errors
+    /// What ended it: silence, something that is no STUN in frames (RFC 4571), an unknown name, or the system.
+    pub async fn accept_tcp(&self, stream: TcpStream) -> io::Result<()> {
+        adopt(self.shard_handles(), stream, self.tcp_base()).await
+    }
+}
+
 /// Takes a connection of a peer whom its first message names, on behalf of whoever shares a port; `port` stands for TCP in
 /// our address. Carries messages both ways until either side ends.
-pub(crate) async fn adopt(shards: &[ShardHandle], mut stream: TcpStream, port: u16) -> io::Result<()> {
+async fn adopt(shards: &[ShardHandle], mut stream: TcpStream, port: u16) -> io::Result<()> {
     let invalid = |problem: &'static str| io::Error::new(io::ErrorKind::InvalidData, problem);
     let local = SocketAddr::new(stream.local_addr()?.ip().to_canonical(), port);
     let remote = stream.peer_addr()?;
@@ -142,14 +153,14 @@ pub(crate) async fn adopt(shards: &[ShardHandle], mut stream: TcpStream, port: u
     let (Some(id), Ok(inbound)) = (id, inbound.await) else {
         return Err(invalid("the first message names nobody here"));
     };
-    let config = NetworkConfig { id, shard: shard.clone(), servers: Vec::new(), inbound };
+    let config = CompanionConfig { id, shard: shard.clone(), servers: Vec::new(), inbound };
     hand_in(&config, remote, local, &first).await;
     let result = carry(&config, stream, framing, local, remote, outgoing).await;
     detach(&config, local, remote);
     result
 }
 
-fn detach(config: &NetworkConfig, local: SocketAddr, remote: SocketAddr) {
+fn detach(config: &CompanionConfig, local: SocketAddr, remote: SocketAddr) {
     config.shard.call(
         config.id,
         Box::new(move |entry, _| {
@@ -162,7 +173,7 @@ fn detach(config: &NetworkConfig, local: SocketAddr, remote: SocketAddr) {
 
 /// Gives a message to the shard, once there is a place for it. Meanwhile the connection is not read, so that its peer waits
 /// and not memory grows.
-async fn hand_in(config: &NetworkConfig, remote: SocketAddr, local: SocketAddr, message: &[u8]) {
+async fn hand_in(config: &CompanionConfig, remote: SocketAddr, local: SocketAddr, message: &[u8]) {
     if let Some(place) = config.inbound.wait(message.len()).await {
         config.shard.detoured(config.id, remote, local, message, place);
     }
@@ -170,7 +181,7 @@ async fn hand_in(config: &NetworkConfig, remote: SocketAddr, local: SocketAddr, 
 
 /// Carries messages both ways until either side ends.
 async fn carry(
-    config: &NetworkConfig,
+    config: &CompanionConfig,
     mut stream: TcpStream,
     mut framing: StreamFraming,
     local: SocketAddr,
