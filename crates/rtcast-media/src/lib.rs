@@ -4,6 +4,7 @@ pub mod codec;
 pub mod container;
 mod convert;
 pub mod error;
+pub mod lane;
 pub mod packet;
 pub mod pattern;
 pub mod plan;
@@ -13,6 +14,7 @@ pub mod raw;
 
 pub use container::Source;
 pub use error::MediaError;
+pub use lane::{LaneSettings, VideoLane};
 pub use packet::{Demuxer, EncodedChunk, Packet, SourceCodec, StreamInfo};
 pub use plan::{CodecPolicy, Plan};
 pub use player::{MediaPlayer, PlayerBuilder, SourceInfo};

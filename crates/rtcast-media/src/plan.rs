@@ -213,6 +213,11 @@ impl Rendition {
 pub(crate) fn encoded_size(width: u32, height: u32) -> (u32, u32) {
     let (long, short) = LARGEST_ENCODED;
     let (widest, highest) = if width >= height { (long, short) } else { (short, long) };
+    fitted(width, height, (widest, highest))
+}
+
+/// The size that pictures of this size are given to fit into another: even where it is another, the proportions kept.
+pub(crate) fn fitted(width: u32, height: u32, (widest, highest): (u32, u32)) -> (u32, u32) {
     let (width, height) = (u64::from(width.max(1)), u64::from(height.max(1)));
     // Whichever side is further over its limit decides.
     let (numerator, denominator) = if width * u64::from(highest) > height * u64::from(widest) {

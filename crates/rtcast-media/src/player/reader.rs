@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Thread;
 
-use super::video::spawn;
 use crate::error::MediaError;
+use crate::lane::spawn;
 use crate::packet::{Demuxer, Packet};
 
 /// What was read and not yet taken; reading stops there. Few, because raw pictures are large.

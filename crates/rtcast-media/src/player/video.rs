@@ -1,48 +1,38 @@
 //! Pictures that are re-encoded: decoded once, on a thread of their own, and encoded once per codec, each on its own.
 //!
 //! Nothing here grows: packets queue for the decoder up to [`DECODE_QUEUE`], then the rest of the group of pictures is
-//! left out; pictures queue for an encoder up to [`ENCODE_QUEUE`], then the newest are left out.
+//! left out; each lane has a queue of its own.
 //!
 //! Whoever joins sees the picture that is being shown, however long it stands: the decoder keeps it, and an encoder that
 //! is asked for a keyframe while no other picture comes makes it of that one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
-use rtcast_track::{Bitrate, Broadcast, KeyframeGate, MediaKind, MediaTime, Upstream};
+use rtcast_track::{Bitrate, Broadcast, KeyframeGate, MediaKind, MediaTime};
 
 use super::clock::Clock;
-use crate::codec::{LastingDecoder, VideoDecoder, VideoEncoder, VideoEncoderSettings, video_encoder_of};
+use crate::codec::{LastingDecoder, VideoDecoder};
 use crate::convert::Converter;
 use crate::error::MediaError;
+use crate::lane::{LaneSettings, VideoLane, broken_off, spawn};
 use crate::packet::{Packet, SourceCodec, StreamInfo};
 use crate::raw::VideoFrame;
 
 /// Packets that wait for the decoder; of raw pictures, which are large, fewer.
 const DECODE_QUEUE: usize = 256;
 const DECODE_QUEUE_RAW: usize = 32;
-/// Pictures that wait for an encoder.
-const ENCODE_QUEUE: usize = 3;
 /// What is kept of the group of pictures that is being shown, so that decoding can begin in its middle. What does not
 /// fit in is decoded as it comes, wanted or not.
 const GROUP_PACKETS: usize = 300;
 const GROUP_BYTES: usize = 32 << 20;
 /// The same of what leads to an edit list's start, which is decoded at one go.
 const PRE_ROLL_PACKETS: usize = 1_500;
-/// A picture that is followed by no other for so long is sent once more: receivers show a picture when the next one has
-/// come, the first one of all at least.
-const LONE: Duration = Duration::from_millis(150);
-/// While nobody watches, an encoder looks so often whether anybody does.
-const UNWATCHED: Duration = Duration::from_secs(1);
 /// The picture that stands is shown anew to who joins, unless the next one comes sooner than this.
 const SOON: MediaTime = MediaTime::from_micros(100_000);
-/// Two frames of a track are at least one tick of the video clock apart.
-const TICK: MediaTime = MediaTime::from_ticks(1, 90_000);
-/// Keyframes on request are at least this far apart.
-const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 /// So many failures in a row end the stream; fewer are a damaged stretch.
 const FAILURES: u32 = 300;
 
@@ -90,9 +80,15 @@ impl VideoTranscoder {
     ) -> Result<Self, MediaError> {
         let is_raw = matches!(stream.codec, SourceCodec::I420);
         let (jobs, queue) = sync_channel(if is_raw { DECODE_QUEUE_RAW } else { DECODE_QUEUE });
-        let encoders = broadcasts
+        let lanes = broadcasts
             .into_iter()
-            .map(|broadcast| Encoder::start(broadcast, stream.frame_rate, surroundings))
+            .map(|broadcast| {
+                let bitrate = Bitrate::from_bps(surroundings.bitrate.load(Ordering::Relaxed));
+                let failures = surroundings.failures.clone();
+                // Nobody listens once the player has ended.
+                let failed = move |error| drop(failures.send(error));
+                VideoLane::start(broadcast, LaneSettings::new(bitrate, stream.frame_rate), failed)
+            })
             .collect::<Result<_, _>>()?;
         let mut decoder = Decoder {
             stream: stream.clone(),
@@ -101,7 +97,7 @@ impl VideoTranscoder {
             converter: Converter::new(stream.picture),
             latest: None,
             is_latest_new: false,
-            encoders,
+            lanes,
             surroundings: surroundings.clone(),
         };
         let decoder = spawn("rtcast-decode", move || {
@@ -232,7 +228,7 @@ struct Decoder {
     /// The picture that is being shown, and whether it is new to everybody.
     latest: Option<VideoFrame>,
     is_latest_new: bool,
-    encoders: Vec<Encoder>,
+    lanes: Vec<VideoLane>,
     surroundings: Surroundings,
 }
 
@@ -305,9 +301,7 @@ impl Decoder {
         self.latest = Some(picture);
         self.is_latest_new = false;
         if let Some(picture) = converted {
-            for encoder in &self.encoders {
-                encoder.offer(&picture, due)?;
-            }
+            self.push(&picture, due)?;
         }
         Ok(true)
     }
@@ -324,266 +318,22 @@ impl Decoder {
             return Ok(());
         }
         if let Some(picture) = self.converter.convert(&latest.clone().with_timestamp(timestamp)) {
-            for encoder in &self.encoders {
-                encoder.offer(&picture, now)?;
-            }
+            self.push(&picture, now)?;
         }
         Ok(())
     }
 
     fn is_wanted(&self) -> bool {
-        self.encoders.iter().any(|encoder| encoder.upstream.demand() > 0)
-    }
-}
-
-impl Drop for Decoder {
-    fn drop(&mut self) {
-        for encoder in self.encoders.drain(..) {
-            drop(encoder.queue);
-            // As above: its panic has been printed.
-            let _ = encoder.thread.join();
-        }
-    }
-}
-
-/// The hand that feeds an encoder's thread.
-struct Encoder {
-    queue: SyncSender<Due>,
-    thread: JoinHandle<()>,
-    upstream: Upstream,
-}
-
-struct Due {
-    picture: VideoFrame,
-    at: Instant,
-}
-
-impl Encoder {
-    fn start(broadcast: Broadcast, frame_rate: f64, surroundings: &Surroundings) -> Result<Self, MediaError> {
-        let (queue, pictures) = sync_channel(ENCODE_QUEUE);
-        let upstream = broadcast.upstream();
-        let surroundings = surroundings.clone();
-        let name = format!("rtcast-{}", broadcast.codec().codec.encoding_name());
-        let thread = spawn(&name, move || {
-            if let Err(error) = encode(broadcast, &pictures, frame_rate, &surroundings) {
-                // Nobody listens once the player has ended.
-                let _ = surroundings.failures.send(error);
-            }
-        })?;
-        Ok(Self { queue, thread, upstream })
+        self.lanes.iter().any(VideoLane::is_wanted)
     }
 
-    /// Hands over a picture if anybody wants it and the encoder keeps up. Fails if its thread has ended.
-    fn offer(&self, picture: &VideoFrame, at: Instant) -> Result<(), MediaError> {
-        if self.upstream.demand() == 0 {
-            return Ok(());
+    /// Hands a picture to all lanes.
+    fn push(&self, picture: &VideoFrame, at: Instant) -> Result<(), MediaError> {
+        let bitrate = Bitrate::from_bps(self.surroundings.bitrate.load(Ordering::Relaxed));
+        for lane in &self.lanes {
+            lane.set_bitrate(bitrate);
+            lane.push(picture, at)?;
         }
-        match self.queue.try_send(Due { picture: picture.clone(), at }) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => {
-                tracing::debug!("the video encoder is too slow: a picture is left out");
-                Ok(())
-            }
-            Err(TrySendError::Disconnected(_)) => Err(broken_off()),
-        }
-    }
-}
-
-/// What is told of a thread that ended without telling an error of its own.
-fn broken_off() -> MediaError {
-    let reason = "a thread that re-encodes the pictures broke off; it has printed why".into();
-    MediaError::Codec { codec: "video".into(), reason }
-}
-
-/// What the encoder's thread works with.
-struct Encoding {
-    broadcast: Broadcast,
-    encoder: Box<dyn VideoEncoder>,
-    requests: KeyframeRequests,
-    clock: Arc<Clock>,
-    /// The picture that was encoded last, and whether nothing has followed it.
-    last: Option<VideoFrame>,
-    is_lone: bool,
-    failed: u32,
-}
-
-impl Encoding {
-    fn run(
-        &mut self,
-        pictures: &Receiver<Due>,
-        wanted_bitrate: &AtomicU64,
-        mut bitrate: u64,
-    ) -> Result<(), MediaError> {
-        let upstream = self.broadcast.upstream();
-        loop {
-            let due = if upstream.demand() > 0 {
-                pictures.recv_timeout(LONE)
-            } else {
-                // Somebody may leave and another come so soon that the decoder does not notice, so it is looked at again.
-                self.requests.forget_viewers();
-                pictures.recv_timeout(UNWATCHED)
-            };
-            let wanted = wanted_bitrate.load(Ordering::Relaxed);
-            if wanted != bitrate {
-                bitrate = wanted;
-                self.encoder.set_bitrate(Bitrate::from_bps(bitrate))?;
-            }
-            match due {
-                Ok(Due { picture, at }) => {
-                    let keyframe = self.requests.take(Instant::now());
-                    self.is_lone = true;
-                    self.encode(picture, at, keyframe)?;
-                }
-                Err(RecvTimeoutError::Timeout) if upstream.demand() == 0 => {}
-                Err(RecvTimeoutError::Timeout) => self.repeat()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-        }
-    }
-
-    /// Sends the picture that stands once more, if somebody needs a keyframe or it has come alone.
-    fn repeat(&mut self) -> Result<(), MediaError> {
-        let now = Instant::now();
-        let Some(picture) = self.last.clone() else { return Ok(()) };
-        let keyframe = self.requests.take(now);
-        if !keyframe && !self.is_lone {
-            return Ok(());
-        }
-        // A keyframe that is repeated comes alone as well.
-        self.is_lone = keyframe;
-        self.encode(picture.with_timestamp(self.clock.position(now)), now, keyframe)
-    }
-
-    fn encode(&mut self, mut picture: VideoFrame, at: Instant, keyframe: bool) -> Result<(), MediaError> {
-        if let Some(last) = &self.last {
-            let timestamp = picture.timestamp().max(last.timestamp().offset(TICK));
-            picture = picture.with_timestamp(timestamp);
-        }
-        match self.encoder.encode(&picture, keyframe) {
-            Ok(frame) => {
-                self.failed = 0;
-                if let Some(frame) = frame {
-                    if frame.keyframe {
-                        self.requests.sent(Instant::now());
-                    }
-                    self.broadcast.send(&frame, at);
-                }
-            }
-            Err(error) => {
-                self.failed += 1;
-                tracing::debug!(%error, "a picture cannot be encoded");
-                if self.failed >= FAILURES {
-                    return Err(error);
-                }
-            }
-        }
-        self.last = Some(picture);
         Ok(())
-    }
-}
-
-fn encode(
-    broadcast: Broadcast,
-    pictures: &Receiver<Due>,
-    frame_rate: f64,
-    surroundings: &Surroundings,
-) -> Result<(), MediaError> {
-    let bitrate = surroundings.bitrate.load(Ordering::Relaxed);
-    let settings = VideoEncoderSettings { bitrate: Bitrate::from_bps(bitrate), frame_rate };
-    let mut encoding = Encoding {
-        encoder: video_encoder_of(broadcast.codec(), settings)?,
-        requests: KeyframeRequests::new(broadcast.upstream()),
-        clock: Arc::clone(&surroundings.clock),
-        broadcast,
-        last: None,
-        is_lone: false,
-        failed: 0,
-    };
-    encoding.run(pictures, &surroundings.bitrate, bitrate)
-}
-
-/// Requests for a keyframe, of viewers that ask and of those that join, made one if they come close together.
-struct KeyframeRequests {
-    upstream: Upstream,
-    /// How many had asked, and how many had joined, when that was looked at last.
-    asked: u64,
-    joined: u64,
-    pending: bool,
-    last: Option<Instant>,
-}
-
-impl KeyframeRequests {
-    fn new(upstream: Upstream) -> Self {
-        let (asked, joined) = (upstream.keyframe_requests(), upstream.joins());
-        Self { upstream, asked, joined, pending: false, last: None }
-    }
-
-    /// Whether the next picture shall be a keyframe.
-    fn take(&mut self, now: Instant) -> bool {
-        let (asked, joined) = (self.upstream.keyframe_requests(), self.upstream.joins());
-        self.pending |= (asked, joined) != (self.asked, self.joined);
-        (self.asked, self.joined) = (asked, joined);
-        self.pending && self.last.is_none_or(|last| now.saturating_duration_since(last) >= KEYFRAME_INTERVAL)
-    }
-
-    /// Nobody watches, so that whoever comes next has joined, and can do nothing with other pictures than a keyframe.
-    const fn forget_viewers(&mut self) {
-        self.last = None;
-    }
-
-    /// A keyframe has been made, upon request or not.
-    fn sent(&mut self, now: Instant) {
-        self.pending = false;
-        self.last = Some(now);
-    }
-}
-
-/// Starts a thread of this name.
-pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, MediaError> {
-    let error = |error| MediaError::Io { source_name: format!("the thread {name}"), error };
-    thread::Builder::new().name(name.into()).spawn(body).map_err(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rtcast_track::{Codec, RtpCodec};
-
-    #[test]
-    fn requests_that_come_close_together_make_one_keyframe() {
-        let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
-        // A reader asks for a keyframe when it joins, as senders do.
-        let first = broadcast.subscribe_frames();
-        let mut keyframes = KeyframeRequests::new(broadcast.upstream());
-        let start = Instant::now();
-        let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert!(!keyframes.take(at(0)));
-        broadcast.request_keyframe();
-        broadcast.request_keyframe();
-        assert!(keyframes.take(at(33)));
-        keyframes.sent(at(33));
-        assert!(!keyframes.take(at(66)));
-        broadcast.request_keyframe();
-        assert!(!keyframes.take(at(100)));
-        assert!(!keyframes.take(at(532)));
-        assert!(keyframes.take(at(533)), "the request has waited");
-        keyframes.sent(at(533));
-        assert!(!keyframes.take(at(2_000)));
-        let second = broadcast.subscribe_frames();
-        assert!(keyframes.take(at(2_033)), "a viewer has joined");
-        keyframes.sent(at(2_033));
-        drop(second);
-        assert!(!keyframes.take(at(4_000)), "a viewer has left");
-        drop(first);
-        let third = broadcast.subscribe_frames();
-        assert!(keyframes.take(at(5_000)), "another has come instead");
-        keyframes.sent(at(5_000));
-        let others = [(); 2].map(|()| broadcast.subscribe_frames());
-        assert!(keyframes.take(at(6_000)));
-        keyframes.sent(at(6_000));
-        drop((third, others));
-        keyframes.forget_viewers();
-        let _last = broadcast.subscribe_frames();
-        assert!(keyframes.take(at(6_010)), "one has come after all had left");
     }
 }

@@ -9,6 +9,10 @@ use rtcast_proto::connection::{Connection, Transmit};
 use super::command::ConnectionId;
 use super::routes::{Claim, Place, Routes};
 
+/// The addresses of one connection: those that are its peer's, with whether it has proven to be there, and those that it
+/// claims from others.
+pub(super) type Own<'a> = (&'a mut Vec<(SocketAddr, bool)>, &'a mut Vec<SocketAddr>);
+
 /// Addresses that one connection has or claims. Beyond it the oldest that its peer has not proven are given up.
 const MAX_OF_ONE: usize = 32;
 
@@ -30,7 +34,7 @@ impl Addresses<'_> {
     pub(super) fn learn<'a>(
         &mut self,
         connection: &Connection,
-        (remotes, claims): (&mut Vec<(SocketAddr, bool)>, &mut Vec<SocketAddr>),
+        (remotes, claims): Own<'_>,
         sent: impl Iterator<Item = Transmit<'a>>,
     ) {
         for transmit in sent {

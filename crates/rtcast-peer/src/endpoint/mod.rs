@@ -9,6 +9,7 @@ mod feed;
 mod guard;
 mod inbound;
 mod observer;
+mod outlet;
 mod overload;
 mod rest;
 mod routes;

@@ -25,10 +25,11 @@ use super::addresses::{Addresses, Remotes};
 use super::command::{Command, ConnectionId, ShardHandle, shard_of};
 use super::entry::{Entry, Viewers, choose_renditions, handle_event, leave};
 use super::guard::{Defect, guarded};
+use super::outlet::Outlet;
 use super::overload::{self, Share};
 use super::rest::rest;
 use super::routes::Routes;
-use super::sockets::{Sockets, count, send};
+use super::sockets::{Sockets, count};
 use super::survey::Survey;
 use super::timers::TimerWheel;
 use crate::socket::{RECEIVES, ReceivedDatagrams, UdpSocket};
@@ -56,9 +57,8 @@ pub(super) struct Shard {
     mailbox: Poll,
     woken: Events,
     looked_at: Instant,
-    sockets: Sockets,
+    outlet: Outlet,
     handle: ShardHandle,
-    counters: Arc<Counters>,
     routes: Arc<Routes>,
     connections: HashMap<ConnectionId, Box<Entry>, RandomState>,
     usernames: HashMap<String, ConnectionId>,
@@ -74,7 +74,6 @@ pub(super) struct Shard {
     turn: usize,
     /// Connections that may be asking STUN servers.
     gathering: Vec<ConnectionId>,
-    batch: TransmitBatch,
     /// What connections that are gone were sent.
     gone: Survey,
     /// The last survey of many connections, and when it was made.
@@ -106,9 +105,8 @@ impl Shard {
             mailbox,
             woken: Events::with_capacity(1),
             looked_at: Instant::now(),
-            sockets,
+            outlet: Outlet { sockets, batch: TransmitBatch::default(), counters },
             handle: handle.clone(),
-            counters,
             routes,
             connections: HashMap::default(),
             usernames: HashMap::new(),
@@ -121,7 +119,6 @@ impl Shard {
             share: Share::new(Instant::now()),
             turn: 0,
             gathering: Vec::new(),
-            batch: TransmitBatch::default(),
             gone: Survey::default(),
             surveyed: None,
             peers: Vec::new(),
@@ -220,7 +217,7 @@ impl Shard {
         let now = Instant::now();
         if overload::is_late(&self.frames, now) {
             let dropped = overload::shed(&mut self.frames, now);
-            self.counters.frames_dropped(dropped, now);
+            self.outlet.counters.frames_dropped(dropped, now);
         }
         self.frames.pop_front()
     }
@@ -230,8 +227,8 @@ impl Shard {
         match command {
             Command::Insert { id, connection, observer, sockets } => {
                 let tokens =
-                    sockets.into_iter().filter_map(|socket| self.sockets.add(&self.poll, socket, id)).collect();
-                self.counters.connections.fetch_add(1, Ordering::Relaxed);
+                    sockets.into_iter().filter_map(|socket| self.outlet.sockets.add(&self.poll, socket, id)).collect();
+                self.outlet.counters.connections.fetch_add(1, Ordering::Relaxed);
                 let entry = Entry {
                     connection: *connection,
                     observer,
@@ -322,37 +319,25 @@ impl Shard {
         let mut broken = Vec::new();
         for &(id, transceiver) in first.iter().chain(later) {
             let Some(entry) = self.connections.get_mut(&id) else { continue };
-            let Some(sender) = entry.senders.iter_mut().find(|sender| sender.transceiver == transceiver) else {
-                continue;
-            };
-            if sender.awaits(broadcast) {
+            let Some(at) = entry.senders.iter().position(|sender| sender.transceiver == transceiver) else { continue };
+            if entry.senders[at].awaits(broadcast) {
                 if frame.keyframe {
                     switching.push(id);
                 }
                 continue;
             }
-            let Some(feed) = &mut sender.feed else { continue };
             let sent = guarded(|| {
-                feed.deliver(&mut entry.connection, transceiver, frame);
-                if let Some(detours) = &mut entry.detours {
-                    send(&self.sockets, &mut self.batch, &self.counters);
-                    let mut done = false;
-                    while !done {
-                        done = entry.connection.poll_transmit(now, &mut self.batch);
-                        detours.divert(&mut self.batch, &self.counters, entry.companion.as_deref_mut());
-                        send(&self.sockets, &mut self.batch, &self.counters);
-                    }
-                }
-                while !entry.connection.poll_transmit(now, &mut self.batch) {
-                    send(&self.sockets, &mut self.batch, &self.counters);
-                }
+                let Entry { senders, connection, .. } = &mut **entry;
+                let Some(feed) = senders.get_mut(at).and_then(|sender| sender.feed.as_mut()) else { return };
+                feed.deliver(connection, transceiver, frame);
+                self.outlet.drain(now, entry, |_, _, _, _| ());
             });
             if let Err(defect) = sent {
                 broken.push((id, defect));
                 continue;
             }
-            if self.batch.len() >= FLUSH_AT {
-                send(&self.sockets, &mut self.batch, &self.counters);
+            if self.outlet.batch.len() >= FLUSH_AT {
+                self.outlet.flush();
             }
             if !entry.dirty && entry.connection.needs_attention(now) {
                 entry.dirty = true;
@@ -379,7 +364,7 @@ impl Shard {
 
     fn receive(&mut self, token: Token, received: &mut ReceivedDatagrams) {
         for _ in 0..RECEIVES_IN_A_ROW {
-            let Some((socket, owner)) = self.sockets.get(token) else { return };
+            let Some((socket, owner)) = self.outlet.sockets.get(token) else { return };
             match socket.receive(received) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -396,8 +381,8 @@ impl Shard {
             }
             received.for_each(|remote, ip, datagram| {
                 let local = SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
-                count(&self.counters.datagrams_received, 1);
-                count(&self.counters.bytes_received, datagram.len());
+                count(&self.outlet.counters.datagrams_received, 1);
+                count(&self.outlet.counters.bytes_received, datagram.len());
                 if let Some(id) = owner {
                     self.deliver(now, id, remote, local, datagram);
                     return;
@@ -422,7 +407,7 @@ impl Shard {
             });
         }
         // More is waiting; the poll reports only changes, so it is asked to report once more.
-        self.sockets.poll_again(&self.poll, token);
+        self.outlet.sockets.poll_again(&self.poll, token);
     }
 
     /// Has the memory of all connections that datagrams came for fetched at once. With thousands of them it is in no cache,
@@ -539,16 +524,11 @@ impl Shard {
             // The pair that it goes by was used before, so there is nothing to learn from it.
             Attention::Transmit if entry.detours.is_none() => {
                 let now = Instant::now();
-                let polled = guarded(|| {
-                    while !entry.connection.poll_transmit(now, &mut self.batch) {
-                        send(&self.sockets, &mut self.batch, &self.counters);
-                    }
-                });
-                if let Err(defect) = polled {
+                if let Err(defect) = guarded(|| self.outlet.drain(now, entry, |_, _, _, _| ())) {
                     return self.drop_broken(id, &defect);
                 }
-                if self.batch.len() >= FLUSH_AT {
-                    send(&self.sockets, &mut self.batch, &self.counters);
+                if self.outlet.batch.len() >= FLUSH_AT {
+                    self.outlet.flush();
                 }
                 self.timers.set(entry.timer, entry.connection.poll_timeout());
             }
@@ -628,33 +608,17 @@ impl Shard {
         let shares = entry.sockets.is_empty();
         let mut addresses =
             Addresses { remotes: &mut self.remotes, routes: &self.routes, place: (self.index, id), lost: Vec::new() };
-        let mut before = self.batch.runs();
-        if let Some(detours) = &mut entry.detours {
-            send(&self.sockets, &mut self.batch, &self.counters);
-            let mut done = false;
-            while !done {
-                done = entry.connection.poll_transmit(now, &mut self.batch);
-                detours.divert(&mut self.batch, &self.counters, entry.companion.as_deref_mut());
-                if shares {
-                    let own = (&mut entry.remotes, &mut entry.claims);
-                    addresses.learn(&entry.connection, own, self.batch.iter());
-                }
-                send(&self.sockets, &mut self.batch, &self.counters);
+        self.outlet.drain(now, entry, |connection, own, batch, first| {
+            if shares {
+                addresses.learn(connection, own, batch.iter().skip(first));
             }
-            before = 0;
-        }
-        while !entry.connection.poll_transmit(now, &mut self.batch) {
-            send(&self.sockets, &mut self.batch, &self.counters);
-            before = 0;
-        }
+        });
         if shares {
-            let own = (&mut entry.remotes, &mut entry.claims);
-            addresses.learn(&entry.connection, own, self.batch.iter().skip(before));
             addresses.renew(&entry.connection, &mut entry.remotes, &mut entry.claims);
         }
         let lost = addresses.lost;
-        if self.batch.len() >= FLUSH_AT {
-            send(&self.sockets, &mut self.batch, &self.counters);
+        if self.outlet.batch.len() >= FLUSH_AT {
+            self.outlet.flush();
         }
         if entry.connection.is_closed() || entry.connection.connection_state() == PeerConnectionState::Closed {
             self.remove(id);
@@ -692,15 +656,7 @@ impl Shard {
         let now = Instant::now();
         let goodbye = guarded(|| {
             entry.connection.close(now);
-            if let Some(detours) = &mut entry.detours {
-                send(&self.sockets, &mut self.batch, &self.counters);
-                entry.connection.poll_transmit(now, &mut self.batch);
-                detours.divert(&mut self.batch, &self.counters, entry.companion.as_deref_mut());
-                send(&self.sockets, &mut self.batch, &self.counters);
-            }
-            while !entry.connection.poll_transmit(now, &mut self.batch) {
-                send(&self.sockets, &mut self.batch, &self.counters);
-            }
+            self.outlet.drain(now, &mut entry, |_, _, _, _| ());
             entry.observer.updated(&entry.connection);
             while let Some(event) = entry.connection.poll_event() {
                 Arc::clone(&entry.observer).event(event);
@@ -735,18 +691,18 @@ impl Shard {
             leave(&mut self.viewers, id, sender);
         }
         if !entry.sockets.is_empty() {
-            send(&self.sockets, &mut self.batch, &self.counters);
+            self.outlet.flush();
             for token in &entry.sockets {
-                self.sockets.remove(&self.poll, *token);
+                self.outlet.sockets.remove(&self.poll, *token);
             }
         }
         entry.observer.ended();
         self.handle.removed();
-        self.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.outlet.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn flush(&mut self) {
-        send(&self.sockets, &mut self.batch, &self.counters);
+        self.outlet.flush();
     }
 
     fn shut_down(&mut self) {
