@@ -9,6 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rtcast_proto::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
 use rtcast_proto::payload::Packetizer;
 use rtcast_proto::rtcp::{ReportBlock, RtcpWriter, packets};
+use rtcast_proto::rtp::MAX_PAYLOAD;
 use rtcast_proto::rtp::{RtpPacket, write_header};
 use rtcast_proto::sctp::{
     Association, OutgoingMessage, PayloadProtocolId, Reliability, SctpAssociation, SctpConfig, SctpEvent, SctpState,
@@ -18,7 +19,6 @@ use rtcast_proto::srtp::{SrtpProfile, SrtpSession};
 use rtcast_proto::{Codec, Frame, MediaTime, PayloadType, SdpType, SequenceNumber, SessionDescription, Ssrc};
 
 const PICTURE: usize = 10_000;
-const MAX_PAYLOAD: usize = 1_180;
 const PACKETS: u64 = 1_000;
 const SSRC: Ssrc = Ssrc(7);
 

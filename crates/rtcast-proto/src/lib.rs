@@ -1,8 +1,8 @@
 //! The core of rtcast: WebRTC as state machines.
 //!
-//! Nothing here opens a socket, reads a clock, starts a thread or draws its own randomness: time and random seeds are
-//! arguments, so that a whole call, with loss and delay, runs in a test without a sleep. The shell that talks to the
-//! operating system is `rtcast-peer`.
+//! Nothing here opens a socket, reads a clock, starts a thread or draws its own randomness, but for the making of
+//! certificates and, with the feature `openssl`, that library: time and random seeds are arguments, so that a whole call,
+//! with loss and delay, runs in a test without a sleep. The shell that talks to the operating system is `rtcast-peer`.
 #![forbid(unsafe_code)]
 
 mod base64;

@@ -11,12 +11,10 @@ use rtcast_proto::data_channel::{DataChannelEvent, DataChannelId, DataChannelMes
 use rtcast_proto::dtls::{Certificate, DtlsVersion};
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::payload::Packetizer;
+use rtcast_proto::rtp::MAX_PAYLOAD;
 use rtcast_proto::{Frame, JsepConfig, MediaKind, ReceivedFrame, RtpCodec};
 
 use crate::network::{Link, Network};
-
-/// The longest payload that the tests packetise to.
-const MAX_PAYLOAD: usize = 1_160;
 
 /// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ const SEND_PATIENCE: Duration = Duration::from_millis(100);
 type Slot = (UdpSocket, Option<ConnectionId>);
 
 pub(super) struct Sockets {
-    /// ConnectionView ones first, in the order in which they were given.
+    /// Shared ones first, in the order in which they were given.
     slots: HashMap<Token, Slot>,
     /// By port and whether it is IPv4.
     by_port: HashMap<(u16, bool), Token>,

@@ -75,8 +75,8 @@ struct Inner {
 impl Certificate {
     /// Makes a self-signed certificate on the curve P-256, valid for a year.
     ///
-    /// The one function of the core that reads the clock and the system's randomness, in the library below it; its cost
-    /// is about a millisecond.
+    /// With the others that make one, all that the core reads of the clock and of the system's randomness, in the library
+    /// below it. It costs about a millisecond.
     ///
     /// # Errors
     /// [`CertificateError::Generate`] if the system has no randomness.

@@ -1,4 +1,5 @@
-//! The endpoint built on OpenSSL, for peers whose keys the default one does not know: RSA, and curves such as secp224r1.
+//! The endpoint built on OpenSSL, for peers whose keys the default one does not know: RSA of fewer than
+//! 2,048 or more than 8,192 bits, and curves such as secp224r1.
 //!
 //! OpenSSL reads the system's clock for its own retransmissions, which begin after a second. So that a lost flight costs
 //! less, and is repeated by the caller's clock, the endpoint sends the datagrams of its last flight again: what is not

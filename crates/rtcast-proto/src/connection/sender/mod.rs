@@ -474,7 +474,7 @@ impl RtpSender {
 
     /// Takes the peer's report on this stream.
     pub(super) fn handle_report(&mut self, now: Instant, report: &ReportBlock) {
-        // The peer has seen the stream and knows its m-line, so packets need not name it any more (RFC 8843 §9.2).
+        // The peer has seen the stream and knows its m-line, so packets need not name it any more (RFC 9143 §9.2).
         self.mid_needed = false;
         self.stats.reports_received += 1;
         self.stats.packets_lost = i64::from(report.cumulative_lost);
