@@ -4,6 +4,7 @@
 //! All sequence numbers are checked at all viewers; payloads are authenticated and decrypted at as many as is asked for.
 //! The generator says what it cost itself, so that a generator at its limit is not taken for a slow server.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod data_channel;
 mod generator;

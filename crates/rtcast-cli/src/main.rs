@@ -1,5 +1,5 @@
 //! The `rtcast` command.
-
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
 
 mod arguments;

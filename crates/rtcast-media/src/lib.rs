@@ -1,4 +1,5 @@
 //! Sources, containers and codecs: everything between a file and an encoded frame.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod codec;
 pub mod container;

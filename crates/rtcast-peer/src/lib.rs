@@ -2,6 +2,7 @@
 //!
 //! [`PeerConnection`] is the W3C's `RTCPeerConnection`; [`Endpoint`] is the UDP port and the threads that any number of
 //! them share; [`Broadcast`] is one encoded stream for all of them.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod data_channel;
 mod endpoint;

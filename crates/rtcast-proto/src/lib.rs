@@ -4,6 +4,7 @@
 //! certificates and, with the feature `openssl`, that library: time and random seeds are arguments, so that a whole call,
 //! with loss and delay, runs in a test without a sleep. The shell that talks to the operating system is `rtcast-peer`.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod base64;
 pub mod codec;

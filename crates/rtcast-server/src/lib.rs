@@ -11,7 +11,7 @@
 //! # Ok(())
 //! # }
 //! ```
-
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
 
 mod accept;

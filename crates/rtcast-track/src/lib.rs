@@ -25,6 +25,7 @@
 //! assert_eq!(second.recv_blocking(), Some(frame));
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod backlog;
 mod broadcast;

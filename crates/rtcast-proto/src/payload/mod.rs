@@ -4,6 +4,7 @@
 //! small readers ([`starts_frame`], [`starts_keyframe`], [`is_keyframe`]) tell a receiver where it may begin.
 //!
 //! Nothing here trusts its input: any bytes give a result or an error.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 use std::time::Instant;
 

@@ -48,7 +48,7 @@ pub fn keyframe_colour(data: &[u8]) -> Option<(u8, ColourDescription)> {
 fn color_config(profile: u32, reader: &mut BitReader<'_>) -> Option<(u8, ColourDescription)> {
     let bit_depth = match profile {
         0 | 1 => 8,
-        _ => [10, 12][usize::from(reader.flag()?)],
+        _ => 10 + 2 * u8::from(reader.flag()?),
     };
     const SRGB: u32 = 7;
     let space = reader.bits(3)?;

@@ -1,4 +1,5 @@
 //! Reading compound packets.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 use super::report::{ReportBlock, SenderInfo};
 use super::transport_feedback::TransportFeedback;
@@ -109,13 +110,13 @@ fn read_one(rest: &mut &[u8]) -> Result<RtcpPacket, RtcpError> {
     }
     let (padded, count, packet_type) = (head[0] & 0x20 != 0, head[0] & 0x1f, head[1]);
     let length = 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
-    let (packet, tail) = rest.split_at_checked(4 + length).ok_or(RtcpError::Truncated)?;
+    let behind_head = rest.get(head.len()..).unwrap_or_default();
+    let (mut body, tail) = behind_head.split_at_checked(length).ok_or(RtcpError::Truncated)?;
     *rest = tail;
-    let mut body = &packet[4..];
     if padded {
         let padding = usize::from(*body.last().ok_or(RtcpError::Contents(packet_type))?);
         let kept = body.len().checked_sub(padding).filter(|_| padding > 0);
-        body = &body[..kept.ok_or(RtcpError::Contents(packet_type))?];
+        body = kept.and_then(|kept| body.get(..kept)).ok_or(RtcpError::Contents(packet_type))?;
     }
     read_body(packet_type, count, body).ok_or(RtcpError::Contents(packet_type))
 }

@@ -1,4 +1,5 @@
 //! The parts of sender and receiver reports.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 use crate::types::Ssrc;
 
@@ -45,17 +46,18 @@ impl ReportBlock {
     pub(super) const LENGTH: usize = 24;
 
     pub(super) fn read(bytes: &[u8; Self::LENGTH]) -> Self {
-        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        // 24 bits, two's complement: shifted up and back so that the sign extends.
-        let cumulative_lost = (word(4) << 8).cast_signed() >> 8;
+        let mut words = bytes.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
+        let [ssrc, lost, highest_sequence, jitter, last_sender_report, delay_since_last] =
+            std::array::from_fn(|_| words.next().unwrap_or_default());
         Self {
-            ssrc: Ssrc(word(0)),
-            fraction_lost: bytes[4],
-            cumulative_lost,
-            highest_sequence: word(8),
-            jitter: word(12),
-            last_sender_report: word(16),
-            delay_since_last: word(20),
+            ssrc: Ssrc(ssrc),
+            fraction_lost: (lost >> 24) as u8,
+            // 24 bits, two's complement: shifted up and back so that the sign extends.
+            cumulative_lost: (lost << 8).cast_signed() >> 8,
+            highest_sequence,
+            jitter,
+            last_sender_report,
+            delay_since_last,
         }
     }
 

@@ -1,4 +1,5 @@
 //! The RTP header, read in place and written into a buffer.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 use crate::types::{PayloadType, SequenceNumber, Ssrc};
 
@@ -53,14 +54,12 @@ impl<'a> RtpPacket<'a> {
     /// [`RtpError`] if the bytes are no RTP packet; nothing else is assumed of them.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RtpError> {
         let mut packet = Self::parse_header(bytes)?;
-        if bytes[0] & 0x20 != 0 {
+        if bytes.first().is_some_and(|first| first & 0x20 != 0) {
             // RFC 3550 §5.1: the last octet of the padding counts the octets to be ignored, itself included.
             let padding = *packet.payload.last().ok_or(RtpError::Padding(0))?;
-            let length = packet.payload.len().checked_sub(usize::from(padding));
-            match length {
-                Some(length) if padding > 0 => packet.payload = &packet.payload[..length],
-                _ => return Err(RtpError::Padding(padding)),
-            }
+            let length = packet.payload.len().checked_sub(usize::from(padding)).filter(|_| padding > 0);
+            let payload = length.and_then(|length| packet.payload.get(..length));
+            packet.payload = payload.ok_or(RtpError::Padding(padding))?;
         }
         Ok(packet)
     }
@@ -112,6 +111,7 @@ impl<'a> RtpPacket<'a> {
 /// Writes a header into `out`: the fixed part, then `extension`, a block made by
 /// [`ExtensionWriter`](super::ExtensionWriter) or nothing. Returns its length; `out` must have room for it.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "the caller has room for the header, as it must")]
 pub fn write_header(
     out: &mut [u8],
     marker: bool,

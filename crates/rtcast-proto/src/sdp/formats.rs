@@ -95,12 +95,17 @@ impl Formats {
     }
 
     fn of(&mut self, payload_type: PayloadType) -> &mut Said {
-        // A payload type is below 128, so there is a place for each, and no more than 128 things are said.
-        let place = &mut self.places[usize::from(payload_type.value())];
-        if *place == 0 {
-            self.said.push(Said::default());
-            *place = self.said.len() as u8;
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a payload type is below 128, so there is a place for each, and a place names what was pushed"
+        )]
+        {
+            let place = &mut self.places[usize::from(payload_type.value())];
+            if *place == 0 {
+                self.said.push(Said::default());
+                *place = self.said.len() as u8;
+            }
+            &mut self.said[usize::from(*place) - 1]
         }
-        &mut self.said[usize::from(*place) - 1]
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! [`SdpLines`] is the text as lines, nothing lost. [`Session`] and [`Media`] are the typed model. On top stand the
 //! W3C's two dictionaries, [`SessionDescription`] and [`IceCandidate`], which refuse wrong input where it comes in.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod candidate;
 mod codecs;

@@ -1,4 +1,5 @@
 //! Reading: nothing is copied, and nothing of what is read is authentic yet.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -59,7 +59,7 @@ pub(super) fn packetize(data: &[u8], max_payload: usize, packets: &mut Packetize
             if index < last || packet.count_field() == 0 {
                 write_leb128(element.len(), &mut payload);
             }
-            payload.extend_from_slice(&stripped[element.clone()]);
+            payload.extend_from_slice(stripped.get(element.clone()).unwrap_or_default());
         }
         packets.push(&[&payload]);
     }

@@ -54,7 +54,7 @@ impl SequenceHeader {
         // §5.5.2, color_config.
         let high = reader.flag()?;
         let bit_depth = match (profile, high) {
-            (2, true) => [10, 12][usize::from(reader.flag()?)],
+            (2, true) => 10 + 2 * u8::from(reader.flag()?),
             (_, true) => 10,
             (_, false) => 8,
         };

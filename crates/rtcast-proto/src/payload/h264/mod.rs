@@ -153,10 +153,15 @@ fn units_to_send(data: &[u8]) -> Result<Vec<&[u8]>, PayloadError> {
     let units: Vec<&[u8]> =
         nal_units(data).filter(|unit| NalUnitType::of(unit) != Some(NalUnitType::AccessUnitDelimiter)).collect();
     // Such a header would be read as an aggregate or a fragment.
-    if units.iter().any(|unit| !matches!(unit[0] & TYPE_MASK, 1..=23)) {
+    if units.iter().any(|unit| !matches!(head_of(unit) & TYPE_MASK, 1..=23)) {
         return Err(malformed("a NAL unit has a type that RTP reserves for itself (0 or 24 to 31)"));
     }
     if units.is_empty() { Err(malformed("it has no NAL unit but a delimiter")) } else { Ok(units) }
+}
+
+/// The header octet of a unit, 0 of an empty one.
+fn head_of(unit: &[u8]) -> u8 {
+    unit.first().copied().unwrap_or_default()
 }
 
 /// How many of the first units fit one STAP-A of this length.
@@ -178,8 +183,9 @@ fn push_aggregate(units: &[&[u8]], packets: &mut PacketizedFrame) {
     }
     // RFC 6184 §5.7: F is set if any unit's is, NRI is the highest of them.
     let header = units.iter().fold(STAP_A, |header, unit| {
-        let importance = (header & IMPORTANCE_MASK).max(unit[0] & IMPORTANCE_MASK);
-        (header | unit[0]) & FORBIDDEN_MASK | importance | STAP_A
+        let head = head_of(unit);
+        let importance = (header & IMPORTANCE_MASK).max(head & IMPORTANCE_MASK);
+        (header | head) & FORBIDDEN_MASK | importance | STAP_A
     });
     let header = [header];
     let lengths: Vec<[u8; 2]> = units.iter().map(|unit| (unit.len() as u16).to_be_bytes()).collect();
@@ -192,9 +198,9 @@ fn push_aggregate(units: &[&[u8]], packets: &mut PacketizedFrame) {
 
 fn push_fragments(unit: &[u8], max_payload: usize, packets: &mut PacketizedFrame) {
     // RFC 6184 §5.8: the unit's header octet is not sent, its fields go into the indicator and the FU header.
-    let indicator = unit[0] & (FORBIDDEN_MASK | IMPORTANCE_MASK) | FU_A;
-    let kind = unit[0] & TYPE_MASK;
-    let body = &unit[1..];
+    let Some((head, body)) = unit.split_first() else { return };
+    let indicator = head & (FORBIDDEN_MASK | IMPORTANCE_MASK) | FU_A;
+    let kind = head & TYPE_MASK;
     let count = body.len().div_ceil(max_payload - 2);
     let length = body.len().div_ceil(count);
     let last = body.len().div_ceil(length) - 1;
