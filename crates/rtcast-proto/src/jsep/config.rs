@@ -95,6 +95,14 @@ pub enum BundlePolicy {
 }
 
 /// What one side can do.
+///
+/// ```
+/// use rtcast_proto::{Codec, JsepConfig};
+///
+/// let mut config = JsepConfig::default().with_data_channels();
+/// config.codecs.retain(|capability| matches!(capability.codec.codec, Codec::Vp8 | Codec::Opus));
+/// assert_eq!(config.codecs.len(), 2);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsepConfig {
     /// What is asked of peers that do not bundle. Default: [`BundlePolicy::Balanced`].

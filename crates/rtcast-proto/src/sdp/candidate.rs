@@ -49,6 +49,17 @@ impl fmt::Display for CandidateType {
 /// A candidate as it stands after `a=` (RFC 8839 §5.1).
 ///
 /// Written, it gives `candidate:…` without the `a=`. Read, it may have `a=candidate:`, `candidate:` or neither in front.
+///
+/// ```
+/// use rtcast_proto::Candidate;
+/// use rtcast_proto::sdp::CandidateType;
+///
+/// let candidate: Candidate = "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host ufrag Hzo6".parse()?;
+/// assert_eq!((candidate.typ, candidate.port), (CandidateType::Host, 50_000));
+/// assert_eq!(candidate.extension("ufrag"), Some("Hzo6"));
+/// assert!(!candidate.is_mdns());
+/// # Ok::<(), rtcast_proto::DescriptionError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Candidate {
     /// What candidates of one kind, base and server have in common.
@@ -187,6 +198,17 @@ impl fmt::Display for Candidate {
 }
 
 /// A candidate with the m-line that it belongs to: W3C's `RTCIceCandidateInit`.
+///
+/// ```
+/// use rtcast_proto::IceCandidate;
+///
+/// let message = r#"{"candidate":"candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
+/// let candidate = IceCandidate::from_json(message)?;
+/// assert_eq!(candidate.sdp_mid.as_deref(), Some("0"));
+/// assert_eq!(candidate.parsed()?.map(|parsed| parsed.address), Some("192.0.2.7".to_owned()));
+/// assert!(IceCandidate::from_json("null")?.is_end_of_candidates());
+/// # Ok::<(), rtcast_proto::DescriptionError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IceCandidate {

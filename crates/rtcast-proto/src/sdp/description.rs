@@ -75,6 +75,18 @@ impl FromStr for SdpType {
 /// let error = SessionDescription::new(SdpType::Offer, r#"{"type":"offer","sdp":"v=0"}"#).unwrap_err();
 /// assert!(error.to_string().contains("SessionDescription::from_json"));
 /// ```
+///
+/// [`session`](Self::session) has what the text says, and [`to_json`](Self::to_json) what browsers read:
+///
+/// ```
+/// use rtcast_proto::{MediaKind, SdpType, SessionDescription};
+///
+/// let sdp = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\n";
+/// let offer = SessionDescription::new(SdpType::Offer, sdp)?;
+/// assert_eq!(offer.session().media[0].media_kind(), Some(MediaKind::Video));
+/// assert_eq!(SessionDescription::from_json(&offer.to_json())?, offer);
+/// # Ok::<(), rtcast_proto::DescriptionError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SessionDescription {
     sdp_type: SdpType,
@@ -100,6 +112,17 @@ impl SessionDescription {
     }
 
     /// The same with limits of the caller's, such as a server's for what strangers offer.
+    ///
+    /// ```
+    /// use rtcast_proto::{DescriptionLimits, SdpType, SessionDescription};
+    ///
+    /// let limits = DescriptionLimits { media_lines: 2, ..DescriptionLimits::DEFAULT };
+    /// let three = "m=audio 9 UDP/TLS/RTP/SAVPF 0\n".repeat(3);
+    /// let sdp = format!("v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\n{three}");
+    /// assert!(SessionDescription::new(SdpType::Offer, sdp.clone()).is_ok());
+    /// let error = SessionDescription::new_within(SdpType::Offer, sdp, &limits).unwrap_err();
+    /// assert_eq!(error.line(), Some(7), "the third m-line is too much");
+    /// ```
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -227,6 +250,16 @@ impl<'de> Deserialize<'de> for SessionDescription {
 }
 
 /// Writing as JSON, also for a description that may not be there, which gives `null`.
+///
+/// ```
+/// use rtcast_proto::{SessionDescription, ToJson};
+///
+/// let mut description: Option<SessionDescription> = None;
+/// assert_eq!(description.to_json(), "null");
+/// description = Some(SessionDescription::rollback());
+/// assert_eq!(SessionDescription::from_json(&description.to_json())?, SessionDescription::rollback());
+/// # Ok::<(), rtcast_proto::DescriptionError>(())
+/// ```
 pub trait ToJson {
     /// The JSON text.
     fn to_json(&self) -> String;

@@ -4,6 +4,15 @@ use std::fmt;
 
 /// Who sends on an m-line, seen from the side whose description it stands in: W3C's `RTCRtpTransceiverDirection`
 /// without `stopped` (RFC 8866 §6.7).
+///
+/// ```
+/// use rtcast_proto::Direction;
+///
+/// let offered = Direction::Sendonly;
+/// assert_eq!(offered.reversed(), Direction::Recvonly);
+/// assert_eq!(Direction::Sendrecv.and(offered.reversed()), Direction::Recvonly);
+/// assert_eq!(Direction::from_word("inactive"), Some(Direction::new(false, false)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Direction {
     /// Both; also what a description without a direction means.

@@ -9,6 +9,16 @@ use crate::sdp::SignalingState;
 /// Why a description, a candidate or a call about them was refused.
 ///
 /// The text names the mistake and, after a semicolon, the remedy. [`Hint`] gives the two apart, [`name`](Self::name) the W3C's name of the exception. Whatever was refused has changed nothing.
+///
+/// ```
+/// use rtcast_proto::{Hint, SessionDescription};
+///
+/// let error = SessionDescription::from_json(r#"{"type":"Offer","sdp":"v=0"}"#).unwrap_err();
+/// assert_eq!(error.name(), "TypeError");
+/// assert_eq!(error.problem(), r#""Offer" is not a type of description"#);
+/// assert!(error.hint().is_some_and(|hint| hint.contains("in small letters")));
+/// assert_eq!(error.to_string(), format!("{}; {}", error.problem(), error.hint().unwrap_or_default()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DescriptionError {

@@ -4,6 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The digest of a peer's certificate (RFC 8122 §5).
+///
+/// ```
+/// use rtcast_proto::sdp::Fingerprint;
+///
+/// let text = format!("sha-256 {}", ["8A"; 32].join(":"));
+/// let fingerprint: Fingerprint = text.parse()?;
+/// assert_eq!((fingerprint.algorithm.as_str(), fingerprint.value.len()), ("sha-256", 32));
+/// assert_eq!(fingerprint.to_string(), text);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// The name of the hash function in lower case, such as `sha-256`.
