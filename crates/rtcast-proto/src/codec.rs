@@ -5,6 +5,14 @@ use std::fmt;
 use crate::types::MediaKind;
 
 /// A codec whose RTP payload format is implemented here.
+///
+/// ```
+/// use rtcast_proto::{Codec, MediaKind};
+///
+/// assert_eq!(Codec::from_encoding_name("OPUS"), Some(Codec::Opus));
+/// assert_eq!((Codec::H264.kind(), Codec::H264.clock_rate()), (MediaKind::Video, 90_000));
+/// assert_eq!((Codec::H264.encoding_name(), Codec::H264.to_string().as_str()), ("H264", "H.264"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Codec {
     /// H.264, RFC 6184.
@@ -74,6 +82,15 @@ impl fmt::Display for Codec {
 }
 
 /// A codec with its parameters: W3C's `RTCRtpCodec`.
+///
+/// ```
+/// use rtcast_proto::{Codec, RtpCodec};
+///
+/// let codec = RtpCodec::with_fmtp(Codec::H264, "profile-level-id=42e01f;packetization-mode=1");
+/// assert_eq!(codec.parameter("Profile-Level-ID"), Some("42e01f"));
+/// assert_eq!(codec.mime_type(), "video/H264");
+/// assert_eq!(RtpCodec::new(Codec::Opus).channels(), Some(2));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RtpCodec {
     /// The codec.

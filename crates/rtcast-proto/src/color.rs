@@ -145,6 +145,16 @@ pub struct HdrMetadata {
 }
 
 /// What the numbers of a picture mean as colours.
+///
+/// ```
+/// use rtcast_proto::{ColorRange, ColorSpace, MatrixCoefficients};
+///
+/// let colors = ColorSpace { range: ColorRange::Full, ..ColorSpace::BT709 };
+/// let value = colors.to_bytes();
+/// assert_eq!(value, [1, 1, 1, 0x20]);
+/// assert_eq!(ColorSpace::from_bytes(&value), Some(colors));
+/// assert_eq!(ColorSpace::BT601.matrix, MatrixCoefficients::SMPTE170M);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ColorSpace {
     /// The colours of red, green, blue and white.

@@ -197,6 +197,20 @@ impl KeyframeGate {
 }
 
 /// A frame as it was received: put together, and in the packets that brought it.
+///
+/// Received in its packets, it is sent on in the same ones, uncopied:
+///
+/// ```
+/// use std::time::Instant;
+/// use rtcast_proto::payload::Packetizer;
+/// use rtcast_proto::{Codec, Frame, MediaTime, ReceivedFrame};
+///
+/// let frame = Frame::new(Codec::Opus, vec![0xfc, 0xff, 0xfe], MediaTime::ZERO);
+/// let received = ReceivedFrame { payloads: vec![frame.data.clone()], frame, rtp_timestamp: 960 };
+/// let sent = Packetizer::new(Codec::Opus, 1_200).forward(&received, 1_200, Instant::now())?;
+/// assert!(std::ptr::eq(sent.payload(0).unwrap(), &*received.payloads[0]));
+/// # Ok::<(), rtcast_proto::payload::PayloadError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedFrame {
     /// The frame.
@@ -213,6 +227,17 @@ pub struct ReceivedFrame {
 /// What was cut here lies in one buffer, and the payloads but for the last are equally long wherever the payload format
 /// lets them be, so that the kernel can segment one long buffer into all packets of the frame. What was received and is
 /// sent on stays in the buffers that it came in.
+///
+/// ```
+/// use std::time::Instant;
+/// use rtcast_proto::{Codec, PacketizedFrame};
+///
+/// let mut packets = PacketizedFrame::new(Codec::Vp8, 3_000, true, Instant::now(), 0);
+/// packets.push(&[b"descriptor", b"picture"]);
+/// packets.push(&[b"more"]);
+/// assert_eq!((packets.len(), packets.payload_bytes()), (2, 21));
+/// assert_eq!(packets.payload(1), Some(&b"more"[..]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PacketizedFrame {
     /// The codec.

@@ -102,6 +102,15 @@ impl fmt::Display for PayloadType {
 }
 
 /// A 16-bit RTP sequence number, which wraps (RFC 3550 §5.1).
+///
+/// ```
+/// use rtcast_proto::SequenceNumber;
+///
+/// let last = SequenceNumber(65_535);
+/// assert_eq!(last.next(), SequenceNumber(0));
+/// assert_eq!(last.next().distance_from(last), 1);
+/// assert_eq!(SequenceNumber(3).extend(65_534), 65_539);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SequenceNumber(pub u16);
 
@@ -130,6 +139,15 @@ impl fmt::Display for SequenceNumber {
 }
 
 /// Bits per second.
+///
+/// ```
+/// use rtcast_proto::Bitrate;
+///
+/// let bitrate = Bitrate::from_kbps(2_500);
+/// assert_eq!(bitrate.as_bps(), 2_500_000);
+/// assert_eq!(bitrate.to_string(), "2.5 Mb/s");
+/// assert!(Bitrate::from_kbps(800) < bitrate);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Bitrate(u64);
 
@@ -161,6 +179,16 @@ impl fmt::Display for Bitrate {
 }
 
 /// A time of the wall clock as NTP counts it: seconds since 1900 as 32.32 fixed-point (RFC 3550 §4).
+///
+/// ```
+/// use std::time::Duration;
+/// use rtcast_proto::{MediaTime, NtpTime};
+///
+/// let captured = NtpTime(3_900_000_000 << 32);
+/// let later = captured.offset(MediaTime::from_micros(500_000));
+/// assert_eq!(later.since(captured), MediaTime::from_micros(500_000));
+/// assert_eq!(later.to_unix(), Duration::from_millis(1_691_011_200_500));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NtpTime(pub u64);
 
@@ -187,6 +215,16 @@ impl NtpTime {
 }
 
 /// A time on a track's own clock, in nanoseconds from its start; it may be negative before the start.
+///
+/// ```
+/// use std::time::Duration;
+/// use rtcast_proto::{Codec, MediaTime};
+///
+/// let second_picture = MediaTime::from_ticks(3_000, Codec::Vp8.clock_rate());
+/// assert_eq!(second_picture.as_nanos(), 33_333_333);
+/// assert_eq!(second_picture.to_ticks(90_000), 3_000);
+/// assert_eq!(MediaTime::from(Duration::from_millis(20)).since(MediaTime::ZERO), MediaTime::from_micros(20_000));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MediaTime(i64);
 

@@ -111,6 +111,22 @@ pub struct JitterStatistics {
 /// video and 200 ms for sound. Then its frame is given up. Sound goes on with the next packet; video goes on with the
 /// next keyframe, and nothing in between is given out. So too when a frame is broken, or when frames are not taken and
 /// the limits of [`JitterConfig`] are reached: the oldest go first.
+///
+/// ```
+/// use std::time::Instant;
+/// use rtcast_proto::Codec;
+/// use rtcast_proto::jitter::{JitterBuffer, JitterConfig, ReceivedPacket};
+///
+/// let now = Instant::now();
+/// let mut buffer = JitterBuffer::new(Codec::Opus, JitterConfig::new(Codec::Opus));
+/// for index in [0, 2, 1] {
+///     let payload = vec![0xfc, index as u8].into();
+///     buffer.push(now, ReceivedPacket { index, timestamp: 960 * index as u32, marker: false, payload });
+/// }
+/// let order: Vec<u8> = std::iter::from_fn(|| buffer.pop(now)).map(|frame| frame.data[1]).collect();
+/// assert_eq!(order, [0, 1, 2]);
+/// assert_eq!(buffer.statistics().packets_lost, 0);
+/// ```
 #[derive(Debug)]
 pub struct JitterBuffer {
     codec: Codec,

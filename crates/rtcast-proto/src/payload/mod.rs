@@ -162,6 +162,19 @@ pub struct Depacketized {
 /// Empty payloads, which carry nothing but padding, are left out. Fails if the payloads do not make one whole frame of
 /// this codec: a piece is missing, a descriptor is cut off, or the mode is one that is never negotiated here. What it
 /// allocates is bounded by a small multiple of what it was given.
+///
+/// ```
+/// use rtcast_proto::Codec;
+/// use rtcast_proto::payload::{PayloadError, depacketize};
+///
+/// // A fragment of H.264 that begins a NAL unit, without the one that ends it.
+/// let begun: &[u8] = &[0x7c, 0x85, 1, 2, 3];
+/// assert_eq!(depacketize(Codec::H264, &[begun]), Err(PayloadError::Truncated { codec: Codec::H264 }));
+/// let ended: &[u8] = &[0x7c, 0x45, 4];
+/// let picture = depacketize(Codec::H264, &[begun, ended])?;
+/// assert_eq!(&picture.data[..], [0, 0, 0, 1, 0x65, 1, 2, 3, 4]);
+/// # Ok::<(), PayloadError>(())
+/// ```
 pub fn depacketize(codec: Codec, payloads: &[&[u8]]) -> Result<Depacketized, PayloadError> {
     match codec {
         Codec::H264 => h264::depacketize(payloads),
@@ -198,6 +211,15 @@ pub fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
 }
 
 /// Whether decoding can start at a frame, as its own bytes say. Always true for sound.
+///
+/// ```
+/// use rtcast_proto::Codec;
+/// use rtcast_proto::payload::is_keyframe;
+///
+/// assert!(is_keyframe(Codec::Vp8, &[0x10, 2, 0, 0x9d, 0x01, 0x2a, 0x80, 2, 0xe0, 1]));
+/// assert!(!is_keyframe(Codec::Vp8, &[0x11, 2, 0]));
+/// assert!(is_keyframe(Codec::Opus, &[0xfc]));
+/// ```
 pub fn is_keyframe(codec: Codec, data: &[u8]) -> bool {
     match codec {
         Codec::H264 => h264::is_keyframe(data),

@@ -14,6 +14,18 @@ const MAX_COUNT: usize = 31;
 /// Builds a compound packet, one packet after the other.
 ///
 /// RFC 3550 §6.1 wants a report first and a source description after it; reduced-size packets (RFC 5506) need not.
+///
+/// ```
+/// use rtcast_proto::Ssrc;
+/// use rtcast_proto::rtcp::{RtcpPacket, RtcpWriter, packets};
+///
+/// let mut compound = RtcpWriter::default();
+/// compound.receiver_report(Ssrc(1), &[]);
+/// compound.nack(Ssrc(1), Ssrc(2), &[7, 9]);
+/// let last = packets(compound.bytes()).last().transpose()?;
+/// assert_eq!(last, Some(RtcpPacket::Nack { media: Ssrc(2), lost: vec![7, 9] }));
+/// # Ok::<(), rtcast_proto::rtcp::RtcpError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct RtcpWriter {
     bytes: Vec<u8>,

@@ -25,6 +25,18 @@ pub enum RtpError {
 }
 
 /// An RTP packet, viewed in its bytes.
+///
+/// ```
+/// use rtcast_proto::rtp::{RtpPacket, write_header};
+/// use rtcast_proto::{PayloadType, SequenceNumber, Ssrc};
+///
+/// let mut bytes = [0; 15];
+/// let length = write_header(&mut bytes, true, PayloadType::new(96), SequenceNumber(7), 3_000, Ssrc(1), &[]);
+/// bytes[length..].copy_from_slice(b"abc");
+/// let packet = RtpPacket::parse(&bytes)?;
+/// assert_eq!((packet.sequence_number, packet.payload), (SequenceNumber(7), &b"abc"[..]));
+/// # Ok::<(), rtcast_proto::rtp::RtpError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtpPacket<'a> {
     /// Whether this packet ends a frame, for the payload formats used here.
