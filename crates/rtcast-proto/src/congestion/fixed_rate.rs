@@ -10,6 +10,19 @@ const BURST: u64 = 128 * 1024;
 
 /// Target and pace are one number that does not change, whatever the peer reports. Default: 100 Mb/s, at which only what
 /// exceeds a burst of 128 KiB is spread at all.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use rtcast_proto::congestion::{CongestionController, FixedRate, SentPacket};
+/// use rtcast_proto::{Bitrate, Ssrc};
+///
+/// let start = Instant::now();
+/// let mut controller = FixedRate::new(Bitrate::from_kbps(8_000));
+/// let burst = controller.budget(start);
+/// controller.handle_sent(start, SentPacket::new(Ssrc(1), burst));
+/// assert_eq!(controller.budget(start), 0);
+/// assert_eq!(controller.budget(start + Duration::from_millis(10)), 10_000);
+/// ```
 #[derive(Debug, Clone)]
 pub struct FixedRate {
     rate: Bitrate,

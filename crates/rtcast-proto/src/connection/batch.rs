@@ -46,6 +46,20 @@ impl<'a> Transmit<'a> {
 ///
 /// Whoever fills it writes a datagram into the space that [`reserve`](Self::reserve) yields and says with
 /// [`commit`](Self::commit) how long it became. Datagrams of equal length to the same peer join into one run.
+///
+/// ```
+/// use rtcast_proto::connection::TransmitBatch;
+/// use rtcast_proto::ice::SelectedPair;
+///
+/// let pair = SelectedPair { local: ([10, 0, 0, 1], 1_000).into(), remote: ([10, 0, 0, 2], 2_000).into() };
+/// let mut batch = TransmitBatch::default();
+/// for datagram in [&b"one"[..], b"two", b"3"] {
+///     assert!(batch.push(pair, datagram), "there is room");
+/// }
+/// assert_eq!((batch.runs(), batch.len()), (1, 3));
+/// let run = batch.run(0).unwrap();
+/// assert_eq!((run.contents, run.segment_size), (&b"onetwo3"[..], 3));
+/// ```
 #[derive(Debug)]
 pub struct TransmitBatch {
     buffer: Box<[u8]>,

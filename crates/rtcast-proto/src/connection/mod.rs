@@ -101,6 +101,24 @@ impl WallClock {
 }
 
 /// What a connection is made from.
+///
+/// ```
+/// use std::{sync::Arc, time::Instant};
+/// use rtcast_proto::JsepConfig;
+/// use rtcast_proto::connection::{Connection, ConnectionConfig, WallClock};
+/// use rtcast_proto::dtls::{Certificate, DtlsVersion};
+///
+/// let connection = Connection::new(ConnectionConfig {
+///     certificate: Certificate::generate()?,
+///     dtls_version: DtlsVersion::Auto,
+///     jsep: Arc::new(JsepConfig::default()),
+///     username_prefix: "a".to_owned(),
+///     seed: [7; 32], // Unpredictable bytes, but for this example.
+///     clock: WallClock { instant: Instant::now(), ntp_time: 3_900_000_000 << 32 },
+/// });
+/// assert!(connection.username_fragments().all(|fragment| fragment.starts_with('a')));
+/// # Ok::<(), rtcast_proto::dtls::CertificateError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConnectionConfig {
     /// The certificate; connections may share one.
@@ -141,6 +159,59 @@ pub enum Attention {
 }
 
 /// One peer connection.
+///
+/// Two of them, whose datagrams need no network, are connected after a few of these rounds:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use rtcast_proto::JsepConfig;
+/// # use rtcast_proto::connection::{ConnectionConfig, WallClock};
+/// # use rtcast_proto::dtls::{Certificate, DtlsVersion};
+/// use std::time::{Duration, Instant};
+/// use rtcast_proto::connection::{Connection, Datagram, PeerConnectionState, TransmitBatch};
+/// # let mut now = Instant::now();
+/// # let make = |number: u8| -> Result<Connection, Box<dyn std::error::Error>> {
+/// #     let mut connection = Connection::new(ConnectionConfig {
+/// #         certificate: Certificate::generate()?,
+/// #         dtls_version: DtlsVersion::V1_2,
+/// #         jsep: Arc::new(JsepConfig::default().with_data_channels()),
+/// #         username_prefix: String::new(),
+/// #         seed: [number; 32],
+/// #         clock: WallClock { instant: now, ntp_time: 3_900_000_000 << 32 },
+/// #     });
+/// #     connection.add_local_address(([10, 0, 0, number], 5_000).into());
+/// #     Ok(connection)
+/// # };
+/// # let (mut left, mut right) = (make(1)?, make(2)?);
+/// # left.create_data_channel(now, "chat", Default::default())?;
+/// # left.set_local_description(now, None)?;
+/// # right.set_remote_description(now, &left.local_description().ok_or("no offer")?)?;
+/// # right.set_local_description(now, None)?;
+/// # left.set_remote_description(now, &right.local_description().ok_or("no answer")?)?;
+///
+/// fn carry(now: Instant, from: &mut Connection, to: &mut Connection) {
+///     let mut batch = TransmitBatch::default();
+///     while !from.poll_transmit(now, &mut batch) || !batch.is_empty() {
+///         for run in batch.iter() {
+///             for datagram in run.datagrams() {
+///                 let contents = &mut datagram.to_vec();
+///                 let _ = to.handle_input(now, Datagram { source: run.source, destination: run.destination, contents });
+///             }
+///         }
+///         batch.clear();
+///     }
+/// }
+///
+/// while left.connection_state() != PeerConnectionState::Connected {
+///     carry(now, &mut left, &mut right);
+///     carry(now, &mut right, &mut left);
+///     let next = left.poll_timeout().into_iter().chain(right.poll_timeout()).min().ok_or("nothing to wait for")?;
+///     now = next.max(now + Duration::from_millis(1));
+///     let _ = (left.handle_timeout(now), right.handle_timeout(now));
+/// }
+/// assert!(std::iter::from_fn(|| left.poll_event()).count() > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Connection {
     jsep: Jsep,
     transport: Transport,

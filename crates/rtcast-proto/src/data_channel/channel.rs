@@ -14,6 +14,15 @@ use crate::sctp::{Reliability, StreamId};
 pub struct DataChannelId(pub(crate) u64);
 
 /// Settings of a channel: W3C's `RTCDataChannelInit`.
+///
+/// Messages that are of no use when they come late, in any order and sent once:
+///
+/// ```
+/// use rtcast_proto::data_channel::DataChannelInit;
+///
+/// let positions = DataChannelInit { ordered: false, max_retransmits: Some(0), ..DataChannelInit::default() };
+/// assert!(!positions.negotiated && positions.max_packet_life_time.is_none());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataChannelInit {
     /// Whether messages arrive in the order of their sending. Default: yes.

@@ -57,6 +57,17 @@ pub enum KeyAlgorithm {
 }
 
 /// A certificate with its private key: W3C's `RTCCertificate`. Cheap to clone; one may serve all connections.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use rtcast_proto::dtls::Certificate;
+///
+/// let now = SystemTime::now();
+/// let certificate = Certificate::generate_for(now, Duration::from_secs(24 * 60 * 60))?;
+/// assert!(certificate.expires() > now);
+/// assert!(certificate.fingerprint().to_string().starts_with("sha-256 "));
+/// # Ok::<(), rtcast_proto::dtls::CertificateError>(())
+/// ```
 #[derive(Clone)]
 pub struct Certificate {
     inner: Arc<Inner>,

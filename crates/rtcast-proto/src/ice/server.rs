@@ -11,6 +11,17 @@ use crate::hint::Hint;
 const MAX_URL: usize = 1_024;
 
 /// W3C's `RTCIceServer`: one server under one or more URLs, with the credentials that TURN needs.
+///
+/// ```
+/// use rtcast_proto::ice::IceServer;
+///
+/// let server = IceServer::turn("turns:turn.example.org", "alice", "secret");
+/// let urls = server.parse()?;
+/// assert_eq!((urls[0].host.as_str(), urls[0].port), ("turn.example.org", 5_349));
+/// let error = IceServer::stun("stun://example.org").parse().unwrap_err();
+/// assert_eq!(error.name(), "SyntaxError");
+/// # Ok::<(), rtcast_proto::ice::IceServerError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct IceServer {
     /// `stun:host[:port]`, `turn:host[:port][?transport=udp|tcp]` or `turns:host[:port][?transport=tcp]`. The port is

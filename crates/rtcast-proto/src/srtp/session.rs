@@ -40,6 +40,20 @@ pub enum SrtpError {
 }
 
 /// The SRTP and SRTCP keys and receive state of one DTLS association.
+///
+/// ```
+/// use rtcast_proto::srtp::{SrtpProfile, SrtpSession};
+///
+/// let material = [7; 88]; // Exported from DTLS.
+/// let mut client = SrtpSession::new(SrtpProfile::AeadAes128Gcm, &material, true)?;
+/// let mut server = SrtpSession::new(SrtpProfile::AeadAes128Gcm, &material, false)?;
+/// let report = [0x80, 201, 0, 1, 0, 0, 0, 1];
+/// let mut protected = Vec::new();
+/// client.protect_rtcp(&report, &mut protected)?;
+/// let length = server.unprotect_rtcp(&mut protected)?;
+/// assert_eq!(protected[..length], report);
+/// # Ok::<(), rtcast_proto::srtp::SrtpError>(())
+/// ```
 pub struct SrtpSession {
     profile: SrtpProfile,
     outbound_rtp: Cipher,

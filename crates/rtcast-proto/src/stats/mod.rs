@@ -82,6 +82,17 @@ impl StatsDictionary {
 }
 
 /// Everything that a connection counts, at one moment: W3C's `RTCStatsReport`, a map from id to object.
+///
+/// ```
+/// use rtcast_proto::stats::{PeerConnectionStats, RtcStats, StatsDictionary, StatsReport};
+///
+/// let mut report = StatsReport::default();
+/// let counted = PeerConnectionStats { data_channels_opened: 1, ..PeerConnectionStats::default() };
+/// let dictionary = StatsDictionary::PeerConnection(counted);
+/// report.insert(RtcStats { id: "P".to_owned(), timestamp: 0.0, dictionary });
+/// assert_eq!(report.object("P").map(|stats| stats.dictionary.type_name()), Some("peer-connection"));
+/// assert!(report.to_json().contains(r#""dataChannelsOpened":1"#));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(transparent)]
 pub struct StatsReport {
