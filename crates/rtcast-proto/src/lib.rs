@@ -3,6 +3,13 @@
 //! Nothing here opens a socket, reads a clock, starts a thread or draws its own randomness, but for the making of
 //! certificates and, with the feature `openssl`, that library: time and random seeds are arguments, so that a whole call,
 //! with loss and delay, runs in a test without a sleep. The shell that talks to the operating system is `rtcast-peer`.
+//!
+//! Where to begin: [`connection::Connection`] is a whole peer connection, driven by five verbs. It joins what also stands by
+//! itself: [`sdp`] reads and writes descriptions and [`jsep`] negotiates them; [`ice`] finds a path, [`dtls`] and [`srtp`]
+//! protect it; [`payload`] cuts a [`Frame`] into packets and joins them, [`jitter`] puts what was received in order,
+//! [`rtp`] and [`rtcp`] are the formats, and [`congestion`] says how fast media leaves; [`data_channel`] stands on [`sctp`].
+//! [`stats`] are the W3C's statistics. The words that all of them share, [`Codec`], [`MediaTime`], [`Bitrate`] and others,
+//! stand at the root, and so does [`Hint`], which errors tell their remedy by.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
