@@ -29,6 +29,33 @@ const MAX_GROUP_BYTES: usize = 16 << 20;
 pub struct BroadcastId(u64);
 
 /// Where the frames of a broadcast go: a shard of the network, a recorder, a relay.
+///
+/// A recorder of sound, which keeps what it is handed:
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use std::time::Instant;
+/// use rtcast_track::{Broadcast, Codec, Frame, FrameSink, MediaTime, PacketizedFrame, RtpCodec};
+///
+/// #[derive(Default)]
+/// struct Recorder(Mutex<Vec<u8>>);
+///
+/// impl FrameSink for Recorder {
+///     fn deliver(&self, _: &Broadcast, frame: &Frame, _: &Arc<PacketizedFrame>) {
+///         if let Ok(mut recorded) = self.0.lock() {
+///             recorded.extend_from_slice(&frame.data);
+///         }
+///     }
+///     fn ended(&self, _: &Broadcast) {}
+/// }
+///
+/// let broadcast = Broadcast::new(RtpCodec::new(Codec::Pcmu));
+/// let recorder = Arc::new(Recorder::default());
+/// let (subscription, _) = broadcast.subscribe(&(recorder.clone() as Arc<dyn FrameSink>));
+/// broadcast.send(&Frame::new(Codec::Pcmu, vec![0xff; 160], MediaTime::ZERO), Instant::now());
+/// drop(subscription);
+/// assert!(recorder.0.lock().is_ok_and(|recorded| recorded.len() == 160));
+/// ```
 pub trait FrameSink: Send + Sync {
     /// Takes a frame, and the packets that it was cut into once for all sinks. Called in the order of the frames, on the
     /// thread that sends them; it must never block, nor join or leave a broadcast.
@@ -42,6 +69,21 @@ pub trait FrameSink: Send + Sync {
 ///
 /// A frame that goes in is cut into packets once; each sink gets a reference to the same packets. The last group of
 /// pictures is kept, so that a late joiner sees a picture at once. Cheap to clone; all clones are one stream.
+///
+/// ```
+/// use std::time::Instant;
+/// use rtcast_track::{Broadcast, Codec, Frame, MediaTime, RtpCodec};
+///
+/// let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+/// for number in 0..3 {
+///     let time = MediaTime::from_ticks(number * 3_000, 90_000);
+///     let picture = Frame::new(Codec::Vp8, vec![0x10; 2_000], time).with_keyframe(number == 0);
+///     broadcast.send(&picture, Instant::now());
+/// }
+/// assert_eq!(broadcast.group().len(), 3, "what a late joiner is given");
+/// broadcast.close();
+/// assert!(broadcast.is_closed() && broadcast.group().is_empty());
+/// ```
 #[derive(Clone)]
 pub struct Broadcast {
     inner: Arc<Inner>,
@@ -86,6 +128,15 @@ impl Broadcast {
 
     /// The same for a source that makes a keyframe upon request: nothing is kept for late joiners, each counts as a
     /// request for a keyframe instead.
+    ///
+    /// ```
+    /// use rtcast_track::{Broadcast, Codec, RtpCodec};
+    ///
+    /// let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
+    /// let upstream = broadcast.upstream();
+    /// broadcast.request_keyframe();
+    /// assert_eq!(upstream.keyframe_requests(), 1);
+    /// ```
     pub fn with_keyframes_on_request(rendition: impl Into<Rendition>) -> Self {
         Self::build(rendition.into(), Kept::Nothing)
     }
@@ -312,6 +363,24 @@ fn keep(frames: &mut Vec<Arc<PacketizedFrame>>, bytes: &mut usize, packets: &Arc
 }
 
 /// A sink's place in a broadcast, which it leaves when this is dropped.
+///
+/// ```
+/// use std::sync::Arc;
+/// use rtcast_track::{Bitrate, Broadcast, Codec, Frame, FrameSink, PacketizedFrame, RtpCodec};
+/// # struct Nowhere;
+/// # impl FrameSink for Nowhere {
+/// #     fn deliver(&self, _: &Broadcast, _: &Frame, _: &Arc<PacketizedFrame>) {}
+/// #     fn ended(&self, _: &Broadcast) {}
+/// # }
+///
+/// let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));
+/// let sink: Arc<dyn FrameSink> = Arc::new(Nowhere);
+/// let (subscription, _) = broadcast.subscribe(&sink);
+/// subscription.wish_bitrate(Some(Bitrate::from_kbps(500)));
+/// assert!(broadcast.upstream().wished_bitrates().is_some());
+/// drop(subscription);
+/// assert_eq!((broadcast.upstream().demand(), broadcast.upstream().wished_bitrates()), (0, None));
+/// ```
 pub struct Subscription {
     broadcast: Broadcast,
     sink: Arc<dyn FrameSink>,

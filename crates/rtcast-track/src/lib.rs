@@ -10,6 +10,10 @@
 //! There is no runtime in here, and nothing that blocks but what says so: a thread of a codec, a shard, a program in
 //! another language may stand at either end.
 //!
+//! Where to begin: who makes frames takes a [`Broadcast`] and sends to it; who wants them takes [`MediaStreamTrack::reader`]
+//! or implements [`FrameSink`]. [`TrackSource`] changes a track while it is sent, [`Broadcast::feed`] sends what a
+//! [`FrameSource`] yields.
+//!
 //! ```
 //! use std::time::Instant;
 //! use rtcast_track::{Broadcast, Codec, Frame, FrameSource, MediaKind, MediaStreamTrack, MediaTime, RtpCodec};
@@ -54,3 +58,8 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is whole after every statement.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

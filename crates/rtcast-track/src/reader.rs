@@ -86,6 +86,19 @@ impl FrameSink for Queue {
 ///
 /// Frames that are not read wait, up to 256 of them and 8 MiB; then the oldest are lost, of pictures up to a keyframe.
 /// What is read counts as demand until the reader is dropped.
+///
+/// ```
+/// use std::time::Instant;
+/// use rtcast_track::{Broadcast, Codec, Frame, MediaTime, RtpCodec};
+///
+/// let broadcast = Broadcast::new(RtpCodec::new(Codec::Opus));
+/// let mut reader = broadcast.subscribe_frames();
+/// let sound = Frame::new(Codec::Opus, vec![0xfc, 0xff, 0xfe], MediaTime::ZERO);
+/// broadcast.send(&sound, Instant::now());
+/// broadcast.close();
+/// assert_eq!(reader.recv_blocking(), Some(sound));
+/// assert_eq!(reader.recv_blocking(), None, "it has ended");
+/// ```
 pub struct FrameReader {
     queue: Arc<Queue>,
     reads: Box<dyn Reads>,

@@ -3,6 +3,18 @@
 use rtcast_proto::{Bitrate, RtpCodec};
 
 /// One form of a track's media: what a viewer gets who is given this one. What is not known is `None`.
+///
+/// ```
+/// use rtcast_track::{Bitrate, Broadcast, Codec, Rendition, RtpCodec};
+///
+/// let rendition = Rendition::new(RtpCodec::new(Codec::Vp8))
+///     .with_size(1280, 720)
+///     .with_frame_rate(30.0)
+///     .with_bitrate(Bitrate::from_kbps(2_000));
+/// let broadcast = Broadcast::new(rendition);
+/// assert_eq!(broadcast.rendition().size, Some((1280, 720)));
+/// assert_eq!(broadcast.rendition().rung, 0, "the best there is");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Rendition {

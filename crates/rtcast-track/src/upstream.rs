@@ -15,6 +15,28 @@ use crate::lock;
 
 /// What the sinks of a [`Broadcast`](crate::Broadcast) want, for whoever makes its frames. Each handle notices changes by
 /// itself; a clone begins with what the original has noticed.
+///
+/// A thread that encodes only while somebody wants to see it:
+///
+/// ```
+/// use std::thread;
+/// use std::time::{Duration, Instant};
+/// use rtcast_track::{Broadcast, Codec, Frame, MediaTime, RtpCodec};
+///
+/// let broadcast = Broadcast::with_keyframes_on_request(RtpCodec::new(Codec::Vp8));
+/// let mut reader = broadcast.subscribe_frames();
+/// let encoder = thread::spawn(move || {
+///     let mut upstream = broadcast.upstream();
+///     while upstream.demand() > 0 {
+///         let picture = Frame::new(Codec::Vp8, vec![0x10; 100], MediaTime::ZERO).with_keyframe(true);
+///         broadcast.send(&picture, Instant::now());
+///         upstream.wait_timeout(Duration::from_millis(40));
+///     }
+/// });
+/// assert!(reader.recv_blocking().is_some());
+/// drop(reader);
+/// assert!(encoder.join().is_ok());
+/// ```
 pub struct Upstream {
     signal: Arc<Signal>,
     seen: u64,

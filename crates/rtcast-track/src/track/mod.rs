@@ -34,6 +34,17 @@ pub trait TrackObserver: Send + Sync {
 /// It offers the same media in one or more renditions, best first. Each sender takes the first one whose codec its peer
 /// negotiated; viewers of one rendition share its packets. What a peer sends is a track like any other: it can be read, by
 /// any number of readers, and sent on by any connection. Cheap to clone; all clones are one track.
+///
+/// ```
+/// use rtcast_track::{Broadcast, Codec, MediaKind, MediaStreamTrack, RtpCodec};
+///
+/// let better = Broadcast::new(RtpCodec::new(Codec::Vp9));
+/// let compatible = Broadcast::new(RtpCodec::new(Codec::Vp8));
+/// let track = MediaStreamTrack::new(MediaKind::Video, vec![better, compatible]).with_id("camera");
+/// assert_eq!((track.id(), track.kind()), ("camera", MediaKind::Video));
+/// let codecs: Vec<Codec> = track.codecs().into_iter().map(|codec| codec.codec).collect();
+/// assert_eq!(codecs, [Codec::Vp9, Codec::Vp8]);
+/// ```
 #[derive(Clone)]
 pub struct MediaStreamTrack {
     name: Arc<str>,
@@ -189,6 +200,18 @@ impl MediaStreamTrack {
     }
 
     /// Calls `callback` for every change from now on, on the thread that makes it; it must not block.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use rtcast_track::{MediaKind, MediaStreamTrack, TrackStateChange};
+    ///
+    /// let (track, source) = MediaStreamTrack::with_source(MediaKind::Video, Vec::new(), false);
+    /// let (sender, changes) = mpsc::channel();
+    /// track.on_state_change(move |change| drop(sender.send(change)));
+    /// source.set_muted(true);
+    /// source.end(true);
+    /// assert_eq!(changes.iter().collect::<Vec<_>>(), [TrackStateChange::Mute, TrackStateChange::Ended]);
+    /// ```
     pub fn on_state_change(&self, callback: impl FnMut(TrackStateChange) + Send + 'static) {
         let mut state = lock(&self.inner.state);
         if !state.ended {
@@ -255,6 +278,18 @@ impl fmt::Debug for MediaStreamTrack {
 }
 
 /// What changes a track, for whoever makes its media. Dropping it changes nothing.
+///
+/// ```
+/// use rtcast_track::{Broadcast, Codec, MediaKind, MediaStreamTrack, RtpCodec};
+///
+/// let (track, source) = MediaStreamTrack::with_source(MediaKind::Audio, Vec::new(), true);
+/// assert!(track.muted() && track.renditions().is_empty());
+/// source.add_rendition(Broadcast::new(RtpCodec::new(Codec::Opus)));
+/// source.set_muted(false);
+/// assert!(!track.muted() && track.renditions().len() == 1);
+/// source.end(true);
+/// assert!(track.ended());
+/// ```
 pub struct TrackSource {
     inner: Arc<Inner>,
 }
