@@ -152,6 +152,20 @@ impl DataChannel {
     /// Sends bytes; waits while more is buffered than [`set_max_buffered_amount`](Self::set_max_buffered_amount) allows.
     /// An empty message is one.
     ///
+    /// A file, of which no more than 1 MiB waits at a time:
+    ///
+    /// ```no_run
+    /// # async fn example(channel: rtcast_peer::DataChannel, file: bytes::Bytes) -> Result<(), rtcast_peer::Error> {
+    /// channel.set_max_buffered_amount(1 << 20);
+    /// for piece in file.chunks(64 << 10) {
+    ///     channel.send(piece.to_vec()).await?;
+    /// }
+    /// channel.buffered_amount_low().await;
+    /// assert_eq!(channel.buffered_amount(), 0, "the peer has all of it");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::DataChannel`] if the channel is not open or the message is longer than the peer takes.
     pub async fn send(&self, data: impl Into<Bytes> + Send) -> Result<(), Error> {
@@ -184,6 +198,19 @@ impl DataChannel {
     }
 
     /// Sends a message without waiting, as W3C's `send` does. May be called from any thread, also from a callback.
+    ///
+    /// ```
+    /// use rtcast_peer::{Configuration, DataChannelMessage, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let channel = pc.create_data_channel("chat", Default::default()).await?;
+    /// let early = channel.try_send(DataChannelMessage::Text("hello".to_owned()));
+    /// assert!(early.is_err_and(|error| error.name() == "InvalidStateError"), "it is not open yet");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::DataChannel`] if the channel is not open, the message is longer than the peer takes, or too much is
@@ -220,6 +247,19 @@ impl DataChannel {
     /// Calls `callback` for every message from now on, in place of [`recv`](Self::recv). It runs on the thread of the
     /// connection, which is the shortest way, and must not block. It keeps the channel open until
     /// [`close`](Self::close) or the end of the connection.
+    ///
+    /// A channel that sends back what it gets, without a task:
+    ///
+    /// ```no_run
+    /// # fn example(channel: rtcast_peer::DataChannel) {
+    /// let echo = channel.clone();
+    /// channel.on_message(move |message| {
+    ///     if let Err(error) = echo.try_send(message) {
+    ///         eprintln!("{error}");
+    ///     }
+    /// });
+    /// # }
+    /// ```
     pub fn on_message(&self, callback: impl FnMut(DataChannelMessage) + Send + 'static) {
         let (shared, data) = (Arc::clone(&self.inner.shared), Arc::clone(&self.inner.data));
         let (shard, id) = (self.inner.shard.clone(), self.inner.connection);

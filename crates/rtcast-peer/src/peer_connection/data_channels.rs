@@ -10,6 +10,20 @@ use crate::error::Error;
 impl PeerConnection {
     /// W3C's `createDataChannel`. The first one makes a negotiation needed; the channel opens with the connection.
     ///
+    /// ```
+    /// use rtcast_peer::{Configuration, DataChannelInit, DataChannelState, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let init = DataChannelInit { ordered: false, max_retransmits: Some(0), ..DataChannelInit::default() };
+    /// let positions = pc.create_data_channel("positions", init).await?;
+    /// assert_eq!((positions.label(), positions.ordered()), ("positions", false));
+    /// assert_eq!(positions.ready_state(), DataChannelState::Connecting);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::DataChannel`] if the settings contradict each other, the id is taken, or none is free, [`Error::Closed`]
     /// after the end.
