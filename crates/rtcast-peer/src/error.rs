@@ -10,6 +10,20 @@ use rtcast_proto::ice::IceServerError;
 use rtcast_proto::{DescriptionError, Hint};
 
 /// An error of a peer connection. [`name`](Self::name) is the W3C's name of the exception, [`Hint`] tells what to do.
+///
+/// ```
+/// use rtcast_peer::{Configuration, Hint, IceServer, PeerConnection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut configuration = Configuration::default();
+/// configuration.ice_servers.push(IceServer::stun("http://example.org"));
+/// if let Err(error) = PeerConnection::new(configuration).await {
+///     assert_eq!(error.name(), "SyntaxError");
+///     eprintln!("{}; {}", error.problem(), error.hint().unwrap_or_default());
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -13,6 +13,20 @@ impl PeerConnection {
 
     /// Sets another configuration: W3C's `setConfiguration`.
     ///
+    /// ```
+    /// use rtcast_peer::{Configuration, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let mut configuration = pc.configuration();
+    /// configuration.address = Some(([127, 0, 0, 1], 0).into());
+    /// let refused = pc.set_configuration(configuration).await;
+    /// assert!(refused.is_err_and(|error| error.name() == "InvalidModificationError"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::InvalidModification`] if it changes what stays as it is for the life of a connection: the endpoint, the
     /// address, the codecs and header extensions, the certificate; or the ICE servers and policy, for which the

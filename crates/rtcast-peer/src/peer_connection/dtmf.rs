@@ -48,6 +48,20 @@ pub struct DtmfSender {
 
 impl RtpSender {
     /// What sends tones; `None` for a sender of pictures.
+    ///
+    /// ```
+    /// use rtcast_peer::{Configuration, Direction, MediaKind, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let sound = pc.add_transceiver(MediaKind::Audio, Direction::Sendonly).await?.sender();
+    /// assert!(sound.dtmf().is_some_and(|dtmf| !dtmf.can_insert()), "not before it is connected");
+    /// let pictures = pc.add_transceiver(MediaKind::Video, Direction::Sendonly).await?.sender();
+    /// assert!(pictures.dtmf().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn dtmf(&self) -> Option<DtmfSender> {
         (self.kind() == MediaKind::Audio).then(|| DtmfSender { handle: self.handle().clone() })
     }

@@ -51,6 +51,45 @@ pub enum PeerConnectionEvent {
 }
 
 /// W3C's `RTCTrackEvent`.
+///
+/// What one connection sends, read at another:
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use rtcast_peer::{
+///     Broadcast, Codec, Configuration, Frame, MediaKind, MediaStreamTrack, MediaTime, PeerConnection,
+///     PeerConnectionEvent, RtpCodec,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut configuration = Configuration::default();
+/// # configuration.address = Some(([127, 0, 0, 1], 0).into());
+/// # let (sender, receiver) = (PeerConnection::new(configuration.clone()).await?, PeerConnection::new(configuration).await?);
+/// let broadcast = Broadcast::new(RtpCodec::new(Codec::Opus));
+/// sender.add_track(MediaStreamTrack::new(MediaKind::Audio, vec![broadcast.clone()])).await?;
+/// let mut events = receiver.events();
+/// # sender.set_local_description(None).await?;
+/// # receiver.set_remote_description(sender.local_description().ok_or("no offer")?).await?;
+/// # receiver.set_local_description(None).await?;
+/// # sender.set_remote_description(receiver.local_description().ok_or("no answer")?).await?;
+/// // …exchange descriptions, then:
+/// let track = loop {
+///     if let PeerConnectionEvent::Track(event) = events.recv().await.ok_or("it was closed")? {
+///         break event.track;
+///     }
+/// };
+/// let sound = Frame::new(Codec::Opus, vec![0xfc, 0xff, 0xfe], MediaTime::ZERO);
+/// let received = loop {
+///     broadcast.send(&sound, Instant::now());
+///     if let Ok(frame) = tokio::time::timeout(Duration::from_millis(20), track.recv()).await {
+///         break frame;
+///     }
+/// };
+/// assert_eq!(received.map(|frame| frame.data), Some(sound.data));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TrackEvent {
     /// The track.
@@ -63,6 +102,28 @@ pub struct TrackEvent {
 
 /// The events of a connection from the moment it was asked for; ends with the connection. A reader that lags thousands of
 /// events behind loses the oldest.
+///
+/// ```
+/// use rtcast_peer::{Configuration, PeerConnection, PeerConnectionEvent};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), rtcast_peer::Error> {
+/// let pc = PeerConnection::new(Configuration::default()).await?;
+/// let mut events = pc.events();
+/// pc.create_data_channel("chat", Default::default()).await?;
+/// pc.set_local_description(None).await?;
+/// let mut candidates = Vec::new();
+/// while let Some(event) = events.recv().await {
+///     match event {
+///         PeerConnectionEvent::IceCandidate(Some(candidate)) => candidates.push(candidate.to_json()),
+///         PeerConnectionEvent::IceCandidate(None) => break,
+///         _ => {}
+///     }
+/// }
+/// assert!(candidates.iter().all(|candidate| candidate.contains(r#""sdpMid":"0""#)));
+/// # Ok(())
+/// # }
+/// ```
 pub struct EventStream {
     listener: Arc<Listener>,
 }
@@ -106,6 +167,19 @@ impl PeerConnection {
 
     /// Calls `callback` for every candidate from now on, and with `None` after the last one. The callback runs on a task
     /// that ends with the connection. To be called within a tokio runtime.
+    ///
+    /// Candidates go to the peer as they are found:
+    ///
+    /// ```no_run
+    /// # fn example(pc: rtcast_peer::PeerConnection, signaling: std::sync::mpsc::Sender<String>) {
+    /// pc.on_ice_candidate(move |candidate| {
+    ///     let message = candidate.map_or_else(|| "null".to_owned(), |candidate| candidate.to_json());
+    ///     if signaling.send(message).is_err() {
+    ///         eprintln!("the signalling has ended");
+    ///     }
+    /// });
+    /// # }
+    /// ```
     pub fn on_ice_candidate(&self, mut callback: impl FnMut(Option<IceCandidate>) + Send + 'static) {
         self.on_event(move |event| {
             if let PeerConnectionEvent::IceCandidate(candidate) = event {

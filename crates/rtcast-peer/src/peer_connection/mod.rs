@@ -44,6 +44,16 @@ pub use transports::{DtlsTransport, IceTransport};
 pub(crate) use view::ConnectionView;
 
 /// What a peer connection is made from: W3C's `RTCConfiguration`, and the endpoint.
+///
+/// ```
+/// use rtcast_peer::{Configuration, IceServer, IceTransportPolicy};
+///
+/// let mut configuration = Configuration::default();
+/// configuration.ice_servers.push(IceServer::stun("stun:stun.example.org"));
+/// configuration.ice_servers.push(IceServer::turn("turn:turn.example.org?transport=tcp", "alice", "secret"));
+/// configuration.ice_transport_policy = IceTransportPolicy::Relay;
+/// assert!(configuration.ice_servers.iter().all(|server| server.parse().is_ok()));
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Configuration {
@@ -68,6 +78,26 @@ pub struct Configuration {
 
 impl Configuration {
     /// A configuration on that endpoint.
+    ///
+    /// All connections of an endpoint have the port that it has bound:
+    ///
+    /// ```
+    /// use rtcast_peer::{Configuration, Endpoint, EndpointConfig, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let address = ([127, 0, 0, 1], 0).into();
+    /// let endpoint = Endpoint::bind(EndpointConfig { address, shards: Some(1), ..EndpointConfig::default() })?;
+    /// for _viewer in 0..2 {
+    ///     let pc = PeerConnection::new(Configuration::on(&endpoint)).await?;
+    ///     pc.create_data_channel("chat", Default::default()).await?;
+    ///     pc.set_local_description(None).await?;
+    ///     let candidate = format!("127.0.0.1 {} typ host", endpoint.local_address().port());
+    ///     assert!(pc.local_description().is_some_and(|offer| offer.sdp().contains(&candidate)));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on(endpoint: &Endpoint) -> Self {
         Self { endpoint: Some(endpoint.clone()), ..Self::default() }
     }
@@ -204,6 +234,18 @@ impl PeerConnection {
     }
 
     /// Makes a certificate on the curve P-256 that is valid for so long, at most a year: W3C's `generateCertificate`.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use rtcast_peer::{Configuration, PeerConnection};
+    ///
+    /// let certificate = PeerConnection::generate_certificate(Duration::from_secs(7 * 24 * 60 * 60))?;
+    /// assert!(certificate.expires() > SystemTime::now());
+    /// println!("a=fingerprint:{}", certificate.fingerprint());
+    /// let mut configuration = Configuration::default();
+    /// configuration.certificate = Some(certificate);
+    /// # Ok::<(), rtcast_peer::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Certificate`] if the system has no randomness.

@@ -27,6 +27,19 @@ impl PeerConnection {
     /// Makes the next offer restart ICE, and asks for it with `negotiationneeded`: W3C's `restartIce`. Media goes on over
     /// the path that it has until a new one is found.
     ///
+    /// After the network has changed, over the signalling that there is:
+    ///
+    /// ```no_run
+    /// # use rtcast_peer::{Error, PeerConnection, SessionDescription};
+    /// # async fn example(pc: PeerConnection, answer: SessionDescription) -> Result<(), Error> {
+    /// pc.restart_ice().await?;
+    /// pc.set_local_description(None).await?;
+    /// // The peer is sent `pc.local_description()` and answers it:
+    /// pc.set_remote_description(answer).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Closed`] after the end.
     pub async fn restart_ice(&self) -> Result<(), Error> {
@@ -43,6 +56,22 @@ impl PeerConnection {
 
     /// Puts an offer or answer of ours into force. With `None` the fitting one is made.
     ///
+    /// ```
+    /// use rtcast_peer::{Configuration, PeerConnection, SessionDescription, SignalingState};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// pc.create_data_channel("chat", Default::default()).await?;
+    /// pc.set_local_description(None).await?;
+    /// assert_eq!(pc.signaling_state(), SignalingState::HaveLocalOffer);
+    /// // Taken back, as if it had never been made:
+    /// pc.set_local_description(SessionDescription::rollback()).await?;
+    /// assert_eq!(pc.signaling_state(), SignalingState::Stable);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Description`], which names the mistake; nothing has changed then. [`Error::Closed`] after the end.
     pub async fn set_local_description(&self, description: impl Into<Option<SessionDescription>>) -> Result<(), Error> {
@@ -58,6 +87,23 @@ impl PeerConnection {
 
     /// Takes the peer's offer or answer.
     ///
+    /// A description that is refused leaves everything as it was, and says what is wrong with it:
+    ///
+    /// ```
+    /// use rtcast_peer::{Configuration, Hint, PeerConnection, SdpType, SessionDescription, SignalingState};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let answer = SessionDescription::new(SdpType::Answer, "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\n")?;
+    /// let Err(error) = pc.set_remote_description(answer).await else { return Err("nothing was offered".into()) };
+    /// assert_eq!(error.name(), "InvalidStateError");
+    /// assert!(error.problem().contains("signaling state \"stable\""));
+    /// assert_eq!(pc.signaling_state(), SignalingState::Stable);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Description`], which names the mistake; nothing has changed then. [`Error::Closed`] after the end.
     pub async fn set_remote_description(&self, description: SessionDescription) -> Result<(), Error> {
@@ -71,6 +117,17 @@ impl PeerConnection {
     }
 
     /// Takes a candidate of the peer; an empty one says that no more come.
+    ///
+    /// What the peer's application sends as JSON:
+    ///
+    /// ```no_run
+    /// # async fn example(pc: rtcast_peer::PeerConnection, message: &str) -> Result<(), rtcast_peer::Error> {
+    /// use rtcast_peer::IceCandidate;
+    ///
+    /// pc.add_ice_candidate(IceCandidate::from_json(message)?).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Description`] if it is damaged or there is no remote description yet, [`Error::Closed`] after the end.

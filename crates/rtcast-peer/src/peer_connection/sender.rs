@@ -56,6 +56,23 @@ impl RtpSender {
     /// Sends another track of the same kind, or none, without a new negotiation: its timestamps and sequence numbers go
     /// on from those of the track before.
     ///
+    /// ```
+    /// use rtcast_peer::{Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, PeerConnection, RtpCodec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let track = || MediaStreamTrack::new(MediaKind::Video, vec![Broadcast::new(RtpCodec::new(Codec::Vp8))]);
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let sender = pc.add_track(track()).await?;
+    /// let screen = track();
+    /// sender.replace_track(screen.clone()).await?;
+    /// assert_eq!(sender.track(), Some(screen));
+    /// sender.replace_track(None).await?;
+    /// assert_eq!(sender.track(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Type`] for a track of the other kind; [`Error::Description`] if none of its codecs was negotiated or the
     /// transceiver is stopped; [`Error::Closed`] after the end of the connection. The old track goes on then.
@@ -102,6 +119,21 @@ impl RtpSender {
 
     /// Sets the encodings of the parameters that were read last. What is not `active` is not sent, without a new
     /// negotiation.
+    ///
+    /// ```
+    /// use rtcast_peer::{Configuration, Direction, MediaKind, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let sender = pc.add_transceiver(MediaKind::Video, Direction::Sendonly).await?.sender();
+    /// let mut parameters = sender.parameters().await?;
+    /// parameters.encodings[0].active = false;
+    /// sender.set_parameters(parameters).await?;
+    /// assert!(!sender.parameters().await?.encodings[0].active, "it pauses");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Description`] if they are not the last that were read, if something else was changed or the transceiver

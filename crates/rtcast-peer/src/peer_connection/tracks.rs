@@ -59,6 +59,21 @@ impl PeerConnection {
     /// peer's offer, else a new one; in an answer to an offer without such an m-line it stays unassociated and is sent
     /// after the next negotiation.
     ///
+    /// ```
+    /// use rtcast_peer::{Broadcast, Codec, Configuration, MediaKind, MediaStreamTrack, PeerConnection, RtpCodec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let track = MediaStreamTrack::new(MediaKind::Video, vec![Broadcast::new(RtpCodec::new(Codec::Vp8))]);
+    /// let sender = pc.add_track(track.clone()).await?;
+    /// assert_eq!(sender.track(), Some(track));
+    /// let offer = pc.create_offer().await?;
+    /// assert_eq!(offer.session().media[0].media_kind(), Some(MediaKind::Video));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Description`] if the track is sent already, [`Error::Closed`] after the end.
     pub async fn add_track(&self, track: MediaStreamTrack) -> Result<RtpSender, Error> {
@@ -95,6 +110,22 @@ impl PeerConnection {
     }
 
     /// Adds a transceiver for a track, or for a kind without a track so far.
+    ///
+    /// Pictures to receive and none to send:
+    ///
+    /// ```
+    /// use rtcast_peer::{Configuration, Direction, MediaKind, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let transceiver = pc.add_transceiver(MediaKind::Video, Direction::Recvonly).await?;
+    /// assert!(transceiver.mid().is_none() && transceiver.sender().track().is_none());
+    /// pc.set_local_description(None).await?;
+    /// assert!(pc.local_description().is_some_and(|offer| offer.sdp().contains("a=recvonly")));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Description`] if the track is sent already, [`Error::Closed`] after the end.

@@ -58,6 +58,19 @@ impl RtpTransceiver {
 
     /// Sets the direction that is wanted; the next negotiation makes it so.
     ///
+    /// ```
+    /// use rtcast_peer::{Configuration, Direction, MediaKind, PeerConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let transceiver = pc.add_transceiver(MediaKind::Audio, Direction::Sendrecv).await?;
+    /// transceiver.set_direction(Direction::Inactive).await?;
+    /// assert_eq!((transceiver.direction(), transceiver.current_direction()), (Direction::Inactive, None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Description`] if it is stopped, [`Error::Closed`] after the end of the connection.
     pub async fn set_direction(&self, direction: Direction) -> Result<(), Error> {
@@ -67,6 +80,22 @@ impl RtpTransceiver {
 
     /// Chooses the codecs and their order for the next negotiation; an empty list goes back to all. Adding a track puts
     /// the track's own codecs first.
+    ///
+    /// ```
+    /// use rtcast_peer::{Codec, Configuration, Direction, MediaKind, PeerConnection, RtpReceiver};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), rtcast_peer::Error> {
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// let transceiver = pc.add_transceiver(MediaKind::Video, Direction::Recvonly).await?;
+    /// let mut codecs = RtpReceiver::capabilities(MediaKind::Video).codecs;
+    /// codecs.retain(|codec| codec.codec == Codec::Vp8);
+    /// transceiver.set_codec_preferences(codecs).await?;
+    /// let offer = pc.create_offer().await?;
+    /// assert!(offer.sdp().contains("VP8/90000") && !offer.sdp().contains("H264/90000"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Description`] if a codec is not implemented or not of this kind, or if it is stopped;
