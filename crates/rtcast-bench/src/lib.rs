@@ -3,6 +3,9 @@
 //! Each viewer does what a browser does: ICE, DTLS, SRTP, receiver reports, requests for lost packets and for keyframes.
 //! All sequence numbers are checked at all viewers; payloads are authenticated and decrypted at as many as is asked for.
 //! The generator says what it cost itself, so that a generator at its limit is not taken for a slow server.
+//!
+//! Where to begin: [`viewers`] runs a [`Load`] and gives a [`Report`], [`setup`] counts how many connections a second a server
+//! makes, [`data_channel`] measures data channels between two processes of this machine.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
