@@ -6,6 +6,17 @@ use std::io;
 use rtcast_proto::Hint;
 
 /// What went wrong with a source; the text says what happened and why, [`Hint`] what to do.
+///
+/// ```
+/// use rtcast_media::{Source, container};
+/// use rtcast_proto::Hint;
+///
+/// let error = container::open(&Source::parse("no-such-folder/film.mp4")).err().ok_or("it is there")?;
+/// assert!(error.problem().starts_with("cannot read no-such-folder/film.mp4: "));
+/// assert!(error.hint().is_some_and(|hint| hint.starts_with("check the path")));
+/// assert!(!error.is_recoverable());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {

@@ -53,6 +53,18 @@ pub struct StreamInfo {
 
 /// What a decoder takes: encoded pictures or sound, in the form that [`Frame`] states for its codec. W3C's
 /// `EncodedVideoChunk` and `EncodedAudioChunk`.
+///
+/// What a track brings is handed to a decoder so:
+///
+/// ```
+/// use rtcast_media::EncodedChunk;
+/// use rtcast_track::{Codec, Frame, MediaTime};
+///
+/// let frame = Frame::new(Codec::Vp8, vec![0x11, 2, 0], MediaTime::from_ticks(3_000, 90_000));
+/// let chunk = EncodedChunk::from(&frame);
+/// assert!(!chunk.keyframe && chunk.duration == MediaTime::ZERO);
+/// assert_eq!(chunk, EncodedChunk::new(frame.data, frame.timestamp).with_keyframe(false));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodedChunk {
@@ -128,6 +140,23 @@ impl Packet {
 }
 
 /// A reader of one container.
+///
+/// What there is of each stream in the first tenth of a second:
+///
+/// ```
+/// use rtcast_media::pattern::{PatternOptions, TestPattern};
+/// use rtcast_media::Demuxer;
+/// use rtcast_track::MediaTime;
+///
+/// let mut source: Box<dyn Demuxer> = Box::new(TestPattern::new(PatternOptions::default()));
+/// let mut packets = vec![0; source.streams().len()];
+/// while let Some(packet) = source.next_packet()?.filter(|packet| packet.dts < MediaTime::from_micros(100_000)) {
+///     packets[packet.stream] += 1;
+/// }
+/// assert_eq!(packets, [3, 5]);
+/// assert!(source.rewind()?);
+/// # Ok::<(), rtcast_media::MediaError>(())
+/// ```
 pub trait Demuxer: Send {
     /// The streams, fixed after opening.
     fn streams(&self) -> &[StreamInfo];

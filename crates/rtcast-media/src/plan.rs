@@ -26,6 +26,14 @@ pub(crate) const LARGE_AUDIO_BITRATE: Bitrate = Bitrate::from_kbps(256);
 const G711_BITRATE: Bitrate = Bitrate::from_kbps(64);
 
 /// Which codecs the pictures may be sent in.
+///
+/// ```
+/// use rtcast_media::CodecPolicy;
+///
+/// assert_eq!("h264".parse::<CodecPolicy>().ok(), Some(CodecPolicy::H264));
+/// let error = "hevc".parse::<CodecPolicy>().err().map(|error| error.to_string());
+/// assert_eq!(error.as_deref(), Some("the codec policy `hevc` is not supported: choose auto, copy, vp8 or h264"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CodecPolicy {
     /// The source's own codec where it can be passed through, VP8 and H.264 for the viewers that cannot take it.
@@ -82,6 +90,22 @@ impl FromStr for CodecPolicy {
 /// Which streams of a source are sent and how.
 ///
 /// Its display is one line: `video: H.264 has B-frames → re-encode (VP8 and H.264, on demand) · audio: AAC → Opus`.
+///
+/// ```
+/// # #[cfg(all(feature = "vpx", feature = "h264"))] {
+/// use rtcast_media::pattern::{PatternOptions, TestPattern};
+/// use rtcast_media::plan::Action;
+/// use rtcast_media::{CodecPolicy, Demuxer, Plan};
+/// use rtcast_track::Codec;
+///
+/// let pattern = TestPattern::new(PatternOptions::default());
+/// let plan = Plan::new(pattern.streams(), CodecPolicy::Vp8, None)?;
+/// let video = plan.video.ok_or("it has pictures")?;
+/// assert_eq!(video.renditions.len(), 1);
+/// assert_eq!((video.renditions[0].action, video.renditions[0].codec.codec), (Action::Encode, Codec::Vp8));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// The pictures, if the source has any.

@@ -4,6 +4,16 @@ pub use rtcast_proto::payload::ColourDescription;
 
 /// How the pictures of a stream are meant to be shown. By default nothing is said: square samples, upright, shown as
 /// they come, in whatever colours a player assumes.
+///
+/// Standard definition that is to be shown wide:
+///
+/// ```
+/// use rtcast_media::PictureProperties;
+///
+/// let wide = PictureProperties { sample_aspect_ratio: Some((64, 45)), ..PictureProperties::default() };
+/// assert_eq!(wide.display_size(720, 576), (1_024, 576));
+/// assert!(wide.orientation.is_upright() && !wide.is_interlaced());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PictureProperties {
     /// Width and height of a sample, in lowest terms, neither 0; `None` if nothing is said, which means square.

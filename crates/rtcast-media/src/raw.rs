@@ -11,6 +11,17 @@ use rtcast_track::MediaTime;
 pub const MAXIMUM_PIXELS: u64 = 8_192 * 4_352;
 
 /// One picture: planar 4:2:0 of 8 bits, of BT.601 in limited range unless it says otherwise. Clones share the pixels.
+///
+/// ```
+/// use rtcast_media::raw::VideoFrame;
+/// use rtcast_track::MediaTime;
+///
+/// let grey = VideoFrame::new(vec![128; 64 * 36 * 3 / 2].into(), 64, 36, MediaTime::ZERO).ok_or("another size")?;
+/// let small = grey.scaled(32, 18).ok_or("no such size")?;
+/// assert_eq!((small.y().len(), small.u().len()), (32 * 18, 16 * 9));
+/// assert!(VideoFrame::new(vec![0; 5].into(), 64, 36, MediaTime::ZERO).is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct VideoFrame {
     data: Bytes,
@@ -165,6 +176,16 @@ impl fmt::Debug for VideoFrame {
 }
 
 /// A piece of sound: interleaved samples of 16 bits. Clones share the samples.
+///
+/// ```
+/// use rtcast_media::raw::AudioFrame;
+/// use rtcast_track::MediaTime;
+///
+/// let stereo = AudioFrame::new(vec![0; 2 * 480], 48_000, 2, MediaTime::ZERO).ok_or("no sound")?;
+/// assert_eq!(stereo.duration(), MediaTime::from_micros(10_000));
+/// assert_eq!(stereo.cut_to(MediaTime::from_micros(5_000)).samples().len(), 480);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct AudioFrame {
     samples: Arc<[i16]>,

@@ -93,6 +93,23 @@ impl VideoEncoderSettings {
 }
 
 /// The encoder of a codec. An error says why there is none and what to do.
+///
+/// ```
+/// # #[cfg(feature = "vpx")] {
+/// use rtcast_media::codec::{VideoEncoderSettings, video_encoder};
+/// use rtcast_media::pattern::{PatternOptions, TestPattern};
+/// use rtcast_media::raw::VideoFrame;
+/// use rtcast_track::{Bitrate, Codec, MediaTime};
+///
+/// let pattern = TestPattern::new(PatternOptions { width: 160, height: 90, frame_rate: 30 });
+/// let picture = VideoFrame::new(pattern.picture(0), 160, 90, MediaTime::ZERO).ok_or("another size")?;
+/// let settings = VideoEncoderSettings { bitrate: Bitrate::from_kbps(300), frame_rate: 30.0 };
+/// let mut encoder = video_encoder(Codec::Vp8, settings)?;
+/// let frame = encoder.encode(&picture, false)?.ok_or("it was left out")?;
+/// assert!(frame.keyframe && frame.data.len() < picture.data().len());
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg_attr(
     not(any(feature = "h264", feature = "vpx")),
     expect(unused_variables, reason = "there is no encoder to set")
@@ -154,6 +171,26 @@ pub fn encoded_codec(codec: Codec) -> RtpCodec {
 }
 
 /// The decoder of a stream of pictures. An error names the codec and says what to install or to switch on.
+///
+/// ```
+/// # #[cfg(feature = "vpx")] {
+/// use rtcast_media::codec::{VideoEncoderSettings, video_decoder, video_encoder};
+/// use rtcast_media::pattern::{PatternOptions, TestPattern};
+/// use rtcast_media::{Demuxer, SourceCodec, StreamInfo};
+/// # use rtcast_media::raw::VideoFrame;
+/// # use rtcast_track::{Bitrate, Codec, MediaTime};
+///
+/// let pattern = TestPattern::new(PatternOptions { width: 160, height: 90, frame_rate: 30 });
+/// # let picture = VideoFrame::new(pattern.picture(0), 160, 90, MediaTime::ZERO).ok_or("another size")?;
+/// # let settings = VideoEncoderSettings { bitrate: Bitrate::from_kbps(300), frame_rate: 30.0 };
+/// # let encoded = video_encoder(Codec::Vp8, settings)?.encode(&picture, true)?.ok_or("it was left out")?;
+/// let stream = StreamInfo { codec: SourceCodec::Rtp(encoded.codec), ..pattern.streams()[0].clone() };
+/// let mut decoder = video_decoder(&stream)?;
+/// let pictures = decoder.decode(&(&encoded).into())?;
+/// assert_eq!((pictures[0].width(), pictures[0].height()), (160, 90));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn video_decoder(stream: &StreamInfo) -> Result<Box<dyn VideoDecoder>, MediaError> {
     match &stream.codec {
         #[cfg(feature = "h264")]
@@ -183,6 +220,17 @@ pub fn audio_decoder(stream: &StreamInfo) -> Result<Box<dyn AudioDecoder>, Media
 
 /// The encoder of a codec of sound, which takes pieces of 20 ms of 48 kHz stereo. The bitrate is Opus's; G.711 has one
 /// of its own.
+///
+/// ```
+/// use rtcast_media::codec::audio_encoder;
+/// use rtcast_media::raw::AudioFrame;
+/// use rtcast_track::{Bitrate, Codec, MediaTime};
+///
+/// let silence = AudioFrame::new(vec![0; 2 * 960], 48_000, 2, MediaTime::ZERO).ok_or("no sound")?;
+/// let mut encoder = audio_encoder(Codec::Pcmu, Bitrate::from_kbps(64))?;
+/// assert_eq!(encoder.encode(&silence)?.data.len(), 160, "20 ms of 8,000 bytes a second");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn audio_encoder(codec: Codec, bitrate: Bitrate) -> Result<Box<dyn AudioEncoder>, MediaError> {
     match codec {
         Codec::Pcmu => Ok(Box::new(g711::G711Encoder::new(g711::Law::Mu)?)),

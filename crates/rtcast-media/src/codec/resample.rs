@@ -23,6 +23,20 @@ const CHUNK: usize = 1_024;
 
 /// Mixes to stereo, resamples and cuts into pieces. Timestamps carry through: the resampler's delay is taken out, and a
 /// gap in the input is one in the output.
+///
+/// ```
+/// use rtcast_media::codec::resample::{AudioConverter, PIECE};
+/// use rtcast_media::raw::AudioFrame;
+/// use rtcast_track::MediaTime;
+///
+/// let second = AudioFrame::new(vec![0; 44_100], 44_100, 1, MediaTime::ZERO).ok_or("no sound")?;
+/// let mut converter = AudioConverter::new();
+/// let mut pieces = converter.push(&second)?;
+/// pieces.extend(converter.finish()?);
+/// assert_eq!(pieces.len(), 50, "a second in pieces of 20 ms");
+/// assert!(pieces.iter().all(|piece| (piece.rate(), piece.samples().len()) == (48_000, 2 * PIECE)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct AudioConverter {
     format: Option<(u32, u16)>,

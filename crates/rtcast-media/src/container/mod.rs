@@ -82,6 +82,20 @@ impl Default for Options {
 ///
 /// Fails with [`MediaError::Invalid`] if the bytes are damaged, with [`MediaError::Unplayable`] if they are no media or
 /// cannot be reached, and with [`MediaError::Unsupported`] if `ffmpeg` is needed but missing.
+///
+/// ```no_run
+/// use rtcast_media::{Source, container};
+///
+/// let mut film = container::open(&Source::parse("film.mp4"))?;
+/// for stream in film.streams() {
+///     println!("{}: {}", stream.kind, stream.codec_name);
+/// }
+/// let mut keyframes = 0;
+/// while let Some(packet) = film.next_packet()? {
+///     keyframes += usize::from(packet.chunk.keyframe);
+/// }
+/// # Ok::<(), rtcast_media::MediaError>(())
+/// ```
 pub fn open(source: &Source) -> Result<Box<dyn Demuxer>, MediaError> {
     open_with(source, &Options::default())
 }
@@ -101,6 +115,21 @@ pub fn open_with(source: &Source, options: &Options) -> Result<Box<dyn Demuxer>,
 }
 
 /// Opens what lies in memory, by the name that errors shall give it. Only what is built in can be read of it.
+///
+/// ```
+/// use rtcast_media::{Demuxer, MediaError, SourceCodec, container};
+///
+/// let mut y4m = b"YUV4MPEG2 W4 H2 F25:1 Ip\nFRAME\n".to_vec();
+/// y4m.extend([128; 12]);
+/// let mut source = container::open_bytes("grey.y4m", y4m.into())?;
+/// let stream = &source.streams()[0];
+/// assert_eq!((&stream.codec, stream.width, stream.frame_rate), (&SourceCodec::I420, 4, 25.0));
+/// assert_eq!(source.next_packet()?.map(|packet| packet.chunk.data.len()), Some(12));
+///
+/// let error = container::open_bytes("notes.txt", b"no media at all"[..].into()).err();
+/// assert!(matches!(error, Some(MediaError::Unsupported { .. })));
+/// # Ok::<(), MediaError>(())
+/// ```
 pub fn open_bytes(name: &str, bytes: bytes::Bytes) -> Result<Box<dyn Demuxer>, MediaError> {
     let mut input = Input::memory(name.to_owned(), bytes);
     let format = recognise(&mut input)?;

@@ -8,6 +8,15 @@ const DEVICES: [&str; 11] =
     ["lavfi", "v4l2", "x11grab", "alsa", "pulse", "jack", "kmsgrab", "fbdev", "avfoundation", "dshow", "gdigrab"];
 
 /// Where packets come from.
+///
+/// ```
+/// use rtcast_media::Source;
+///
+/// assert_eq!(Source::parse("film.mp4"), Source::Path("film.mp4".into()));
+/// assert_eq!(Source::parse("-"), Source::StandardInput);
+/// assert_eq!(Source::parse("rtsp://camera/1"), Source::Url("rtsp://camera/1".to_owned()));
+/// assert_eq!(Source::parse("/dev/video0").to_string(), "v4l2:/dev/video0");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {

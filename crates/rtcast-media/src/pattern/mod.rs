@@ -61,6 +61,19 @@ impl Default for PatternOptions {
 }
 
 /// A source without end: one stream of raw pictures, one of raw sound.
+///
+/// ```
+/// use rtcast_media::pattern::{GREEN, PatternOptions, TestPattern};
+/// use rtcast_media::raw::VideoFrame;
+/// use rtcast_track::MediaTime;
+///
+/// let (width, height) = (320, 180);
+/// let pattern = TestPattern::new(PatternOptions { width, height, frame_rate: 25 });
+/// let picture = VideoFrame::new(pattern.picture(7), width, height, MediaTime::ZERO).ok_or("another size")?;
+/// let in_the_block = (height * 3 / 4 - 8) * width + width / 8;
+/// assert_eq!(picture.y()[in_the_block as usize], GREEN[0]);
+/// # Ok::<(), &str>(())
+/// ```
 pub struct TestPattern {
     options: PatternOptions,
     streams: [StreamInfo; 2],

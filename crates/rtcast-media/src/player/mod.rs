@@ -53,6 +53,18 @@ pub struct MediaPlayer {
 }
 
 /// How a source is to be played: once, in whatever codecs the viewers need.
+///
+/// ```no_run
+/// # async fn play() -> Result<(), rtcast_media::MediaError> {
+/// use rtcast_media::{CodecPolicy, MediaPlayer};
+/// use rtcast_track::Bitrate;
+///
+/// let builder = MediaPlayer::builder().looping(true).codec(CodecPolicy::H264).bitrate(Bitrate::from_kbps(4_000));
+/// let player = builder.open("film.mkv").await?;
+/// println!("{}", player.plan());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct PlayerBuilder {
     looping: bool,
@@ -90,6 +102,22 @@ impl MediaPlayer {
     }
 
     /// The moving test pattern with its tone, without end.
+    ///
+    /// Each of its tracks plays when somebody wants it:
+    ///
+    /// ```
+    /// # #[cfg(feature = "opus")] {
+    /// use rtcast_media::MediaPlayer;
+    /// use rtcast_media::pattern::PatternOptions;
+    /// use rtcast_track::Codec;
+    ///
+    /// let player = MediaPlayer::test_pattern(PatternOptions::default())?;
+    /// let mut sound = player.audio()?.reader();
+    /// assert_eq!(sound.recv_blocking().map(|frame| frame.codec), Some(Codec::Opus));
+    /// player.stop();
+    /// # }
+    /// # Ok::<(), rtcast_media::MediaError>(())
+    /// ```
     pub fn test_pattern(options: PatternOptions) -> Result<Self, MediaError> {
         Self::builder().test_pattern(options)
     }
@@ -210,6 +238,21 @@ impl PlayerBuilder {
     }
 
     /// A source of one's own, by the name that errors shall give it.
+    ///
+    /// ```
+    /// use rtcast_media::{MediaPlayer, container};
+    /// use rtcast_track::Codec;
+    ///
+    /// // A header of WAVE: 16 bits, mono, 48 kHz, and 20 ms of silence.
+    /// let mut wav = b"RIFF\xa4\x07\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+    /// wav.extend(b"\x80\xbb\0\0\0\x77\x01\0\x02\0\x10\0data\x80\x07\0\0");
+    /// wav.extend([0; 2 * 960]);
+    /// let source = container::open_bytes("silence.wav", wav.into())?;
+    /// let player = MediaPlayer::builder().demuxer(source, "silence")?;
+    /// assert!(player.video().is_err(), "it has no pictures");
+    /// assert!(player.audio()?.codecs().iter().any(|codec| codec.codec == Codec::Pcmu));
+    /// # Ok::<(), rtcast_media::MediaError>(())
+    /// ```
     pub fn demuxer(self, demuxer: Box<dyn Demuxer>, name: &str) -> Result<MediaPlayer, MediaError> {
         let plan = Plan::new(demuxer.streams(), self.codec, self.bitrate)?;
         self.start(demuxer, plan, name)
