@@ -1,5 +1,10 @@
 //! WebRTC streaming in Rust, under one roof: the peer connection with the W3C's names, media from files, and signalling.
 //!
+//! Where to begin: the [`prelude`] has what most programs name. [`PeerConnection`], tracks, data channels and statistics are
+//! those of `rtcast-peer`, all of which stands at the root; [`MediaPlayer`] and what belongs to it come from `rtcast-media`,
+//! which is whole under [`media`]; [`signaling`] brings offers, answers and candidates over a WebSocket. A server with a page
+//! for browsers is `rtcast-server`.
+//!
 //! ```no_run
 //! use rtcast::prelude::*;
 //!

@@ -7,6 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What the other side refused: name, text and remedy.
+///
+/// What this side refused, told to the other:
+///
+/// ```
+/// use rtcast::SessionDescription;
+/// use rtcast::signaling::{Message, RemoteError};
+///
+/// let refused = SessionDescription::from_json("null").err().ok_or("it was read")?;
+/// let message = Message::Error { error: RemoteError::from(refused) };
+/// assert_eq!(message.kind(), "error");
+/// assert_eq!(Message::from_json(&message.to_json())?, message);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteError {
     /// The W3C's name of the exception, such as `InvalidStateError`, or a JavaScript error's.
@@ -63,6 +76,18 @@ impl From<MessageError> for RemoteError {
 }
 
 /// One message of the protocol, its description and candidate as they came: they are read by whoever takes them.
+///
+/// ```
+/// use rtcast::signaling::Message;
+///
+/// assert_eq!(Message::from_json(r#"{"type":"request"}"#)?, Message::Request);
+/// let line = "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host";
+/// let text = format!(r#"{{"type":"candidate","candidate":"{line}","sdpMid":"0","sdpMLineIndex":0}}"#);
+/// let Message::Candidate(candidate) = Message::from_json(&text)? else { return Err("another message".into()) };
+/// assert_eq!((candidate.candidate.as_str(), candidate.sdp_mid.as_deref()), (line, Some("0")));
+/// assert!(Message::from_json(r#"{"type":"Offer"}"#).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[non_exhaustive]

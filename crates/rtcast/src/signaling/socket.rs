@@ -66,6 +66,31 @@ impl From<tungstenite::Error> for SignalingError {
 }
 
 /// A WebSocket that speaks the protocol, on either side of it.
+///
+/// Two connections of one program, which agree over a socket between them:
+///
+/// ```
+/// use rtcast::prelude::*;
+/// use rtcast::signaling::{Signaling, SignalingError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let url = format!("ws://{}", listener.local_addr()?);
+/// let caller = PeerConnection::new(Configuration::default()).await?;
+/// let callee = PeerConnection::new(Configuration::default()).await?;
+/// caller.create_data_channel("chat", Default::default()).await?;
+///
+/// let offering = async { Signaling::connect(&url).await?.offer(&caller).await };
+/// let answering = async {
+///     let (stream, _) = listener.accept().await.map_err(|_| SignalingError::Closed)?;
+///     Signaling::accept(stream).await?.answer(&callee).await
+/// };
+/// tokio::try_join!(offering, answering)?;
+/// assert_eq!(caller.remote_description().map(|answer| answer.sdp_type().as_str()), Some("answer"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Signaling {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -151,6 +176,22 @@ impl Signaling {
     }
 
     /// Passes the other side's candidates on to the connection until it says goodbye or closes the socket.
+    ///
+    /// A viewer, which asks a server for its stream and watches until that ends:
+    ///
+    /// ```no_run
+    /// # async fn watch() -> Result<(), Box<dyn std::error::Error>> {
+    /// use rtcast::prelude::*;
+    /// use rtcast::signaling::Signaling;
+    ///
+    /// let pc = PeerConnection::new(Configuration::default()).await?;
+    /// pc.on_track(|event| println!("{} comes", event.track.kind()));
+    /// let mut signaling = Signaling::connect("ws://localhost:8080/film/ws").await?;
+    /// signaling.request(&pc).await?;
+    /// signaling.follow(&pc).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SignalingError::Socket`] if the socket fails, [`SignalingError::Refused`] if the other side reports an error.
