@@ -184,7 +184,7 @@ impl Endpoint {
     /// From now on, tells the peers of new connections that TCP on this port leads here as well (RFC 6544), for networks
     /// that let no UDP through. Whoever listens there hands the connections to [`accept_tcp`](Self::accept_tcp); it may be
     /// the port of something else, such as HTTP, for what comes here begins with a byte below 6. Only the first call counts.
-    /// Connections with [`IceSettings::mdns_candidates`] do not tell it.
+    /// Connections with [`IceSettings::mdns_candidates`](crate::IceSettings::mdns_candidates) do not tell it.
     pub fn announce_tcp(&self, port: u16) {
         // A later call changes nothing, as the documentation says.
         let _ = self.inner.tcp_port.set(port);
