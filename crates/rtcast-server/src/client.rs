@@ -43,6 +43,15 @@ impl ClientKey {
 }
 
 /// An address, or all that begin with the same bits, as `10.0.0.0/8`.
+///
+/// ```
+/// use rtcast_server::AddressPrefix;
+///
+/// let network: AddressPrefix = "10.0.0.0/8".parse()?;
+/// assert!(network.contains([10, 1, 2, 3].into()) && !network.contains([192, 0, 2, 7].into()));
+/// assert!("10.0.0.0/64".parse::<AddressPrefix>().is_err());
+/// # Ok::<(), rtcast_server::AddressPrefixError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPrefix {
     address: IpAddr,

@@ -58,6 +58,21 @@ impl LeaveReason {
 }
 
 /// Something that happened to a server's viewers.
+///
+/// ```no_run
+/// # async fn log(server: rtcast_server::Server) {
+/// use rtcast_server::ServerEvent;
+///
+/// let mut events = server.events();
+/// while let Ok(event) = events.recv().await {
+///     match event {
+///         ServerEvent::ViewerJoined { viewer, stream, .. } => println!("{viewer} watches {stream}"),
+///         ServerEvent::ViewerLeft { viewer, reason, .. } => println!("{viewer} is gone: {}", reason.as_str()),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServerEvent {

@@ -1,6 +1,11 @@
 //! The HTTP face of rtcast: the player page, WebSocket signalling and WHEP on one TCP port, all media on the UDP port of the
 //! same number.
 //!
+//! Where to begin: a [`Stream`] is what is shown under one name, [`Server::builder`] takes streams and limits and binds the
+//! port, [`Server`] runs until it is dropped or [shut down](Server::shutdown). Who comes and goes is told by
+//! [`Server::events`], how all of it fares by [`Server::stats`]. [`AllowedHost`], [`AllowedOrigin`] and [`AddressPrefix`] say
+//! whose requests are served.
+//!
 //! ```no_run
 //! # async fn example(video: rtcast::MediaStreamTrack) -> Result<(), Box<dyn std::error::Error>> {
 //! use rtcast_server::{Server, Stream};

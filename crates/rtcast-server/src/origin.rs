@@ -208,6 +208,13 @@ impl Origin {
 }
 
 /// A name that the server answers to, beside its addresses, `localhost` and the names of its machine.
+///
+/// ```
+/// use rtcast_server::AllowedHost;
+///
+/// assert_eq!("Cam.example.org.".parse::<AllowedHost>(), Ok(AllowedHost::Name("cam.example.org".to_owned())));
+/// assert!("cam.example.org:8080".parse::<AllowedHost>().is_err(), "a name has no port");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AllowedHost {
@@ -218,6 +225,15 @@ pub enum AllowedHost {
 }
 
 /// An origin whose pages may use the server.
+///
+/// ```
+/// use rtcast_server::AllowedOrigin;
+///
+/// let origin: AllowedOrigin = "http://localhost:3000/".parse()?;
+/// assert_eq!(origin.to_string(), "http://localhost:3000");
+/// assert!("localhost".parse::<AllowedOrigin>().is_err(), "an origin has a scheme");
+/// # Ok::<(), rtcast_server::AllowedError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AllowedOrigin {

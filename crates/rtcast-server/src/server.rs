@@ -29,6 +29,26 @@ const ENDPOINT_CLOSE: Duration = Duration::from_millis(250);
 const HTTP_CLOSE: Duration = Duration::from_millis(100);
 
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye to the viewers first.
+///
+/// ```
+/// use rtcast::{Broadcast, Codec, MediaKind, MediaStreamTrack, RtpCodec};
+/// use rtcast_server::{Server, Stream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let track = MediaStreamTrack::new(MediaKind::Audio, vec![Broadcast::new(RtpCodec::new(Codec::Opus))]);
+/// let server = Server::builder()
+///     .stream("radio", Stream::new().title("A radio").track(track.clone()))
+///     .bind("127.0.0.1:0".parse()?)
+///     .await?;
+/// println!("http://{}/radio", server.local_address());
+///
+/// server.add_stream("again", Stream::new().track(track))?;
+/// assert!(server.remove_stream("again") && server.viewers() == 0);
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     shared: Arc<ServerState>,
     local_address: SocketAddr,
@@ -174,6 +194,22 @@ impl fmt::Debug for Server {
 }
 
 /// Sets up a [`Server`].
+///
+/// Behind a proxy on the same machine, for pages of one other site:
+///
+/// ```
+/// use rtcast_server::Server;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = Server::builder()
+///     .viewers(200)
+///     .allow_host("cam.example.org".parse()?)
+///     .allow_origin("https://www.example.org".parse()?)
+///     .trusted_proxy("127.0.0.1".parse()?);
+/// # drop(builder);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ServerBuilder {
     streams: Vec<(String, Stream)>,

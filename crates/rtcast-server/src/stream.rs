@@ -10,6 +10,15 @@ const RESERVED: [&str; 4] = ["api", "assets", "favicon.ico", "metrics"];
 const LONGEST_NAME: usize = 64;
 
 /// What is streamed under one name: its tracks, and what the list of streams says of it.
+///
+/// ```
+/// use rtcast::MediaStreamTrack;
+/// use rtcast_server::Stream;
+///
+/// fn film(video: MediaStreamTrack, audio: MediaStreamTrack) -> Stream {
+///     Stream::new().title("A film").description("1280x720, with sound").track(video).track(audio)
+/// }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Stream {
     pub(crate) title: Option<String>,

@@ -3,6 +3,15 @@
 use std::time::Duration;
 
 /// How long a client may take, so that none holds for long what it does not use.
+///
+/// ```
+/// use std::time::Duration;
+/// use rtcast_server::{Server, TimeLimits};
+///
+/// let limits = TimeLimits { idle: Duration::from_secs(5), ..TimeLimits::default() };
+/// let builder = Server::builder().time_limits(limits);
+/// # drop(builder);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
     /// For the head of a request, from its first byte; for a new connection's first, from the beginning. 10 s.
