@@ -127,7 +127,7 @@ pub fn open_with(source: &Source, options: &Options) -> Result<Box<dyn Demuxer>,
 /// assert_eq!(source.next_packet()?.map(|packet| packet.chunk.data.len()), Some(12));
 ///
 /// let error = container::open_bytes("notes.txt", b"no media at all"[..].into()).err();
-/// assert!(matches!(error, Some(MediaError::Unsupported { .. })));
+/// assert!(matches!(error, Some(MediaError::Unplayable { .. })), "it is text");
 /// # Ok::<(), MediaError>(())
 /// ```
 pub fn open_bytes(name: &str, bytes: bytes::Bytes) -> Result<Box<dyn Demuxer>, MediaError> {
