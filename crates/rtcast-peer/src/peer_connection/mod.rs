@@ -18,7 +18,7 @@ mod transports;
 mod view;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 use crate::endpoint::{ConnectionId, Endpoint, Entry, ShardHandle};
 use crate::error::Error;
 use crate::random;
-use crate::reachability::{CompanionConfig, CompanionHandle, IceSettings, TcpCandidates, parse_servers};
+use crate::reachability::{CompanionConfig, CompanionHandle, IceSettings, Server, TcpCandidates, parse_servers};
 
 pub use capabilities::RtpCapabilities;
 pub use dtmf::{DtmfSender, ToneChangeEvent, ToneReceivedEvent};
@@ -136,6 +136,45 @@ struct Inner {
     _endpoint: Endpoint,
 }
 
+impl Inner {
+    /// Gives the connection what it needs besides the shard's sockets: whoever looks for candidates, listens and answers
+    /// for names.
+    fn equip(
+        &self,
+        servers: Vec<Server>,
+        listener: Option<TcpListener>,
+        names: Vec<(String, IpAddr)>,
+        opens_tcp: bool,
+    ) {
+        let (id, shard, inbound) = (self.id, self.shard.clone(), self.shard.inbound());
+        let mut companion = CompanionHandle::new(CompanionConfig { id, shard, servers, inbound });
+        if let Some(listener) = listener {
+            companion.listen(listener);
+        }
+        if !names.is_empty() {
+            companion.respond(names);
+        }
+        let equip = move |entry: &mut Entry, _| {
+            entry.companion = Some(Box::new(companion));
+            if opens_tcp {
+                entry.detours.get_or_insert_default().tcp = true;
+            }
+        };
+        self.shard.call(id, Box::new(equip));
+    }
+}
+
+/// The certificate, unless it has expired (W3C webrtc-pc §4.4.1.1, step 4).
+fn unexpired(certificate: Certificate) -> Result<Certificate, Error> {
+    if certificate.expires() > SystemTime::now() {
+        return Ok(certificate);
+    }
+    Err(Error::InvalidAccess {
+        problem: "the certificate of the configuration has expired".to_owned(),
+        hint: "make a new one, such as by `PeerConnection::generate_certificate`",
+    })
+}
+
 impl PeerConnection {
     /// A new connection without tracks.
     ///
@@ -162,17 +201,7 @@ impl PeerConnection {
         };
         let shard = endpoint.least_loaded().clone();
         let mut connection = Connection::new(ConnectionConfig {
-            certificate: match configuration.certificate {
-                // W3C webrtc-pc §4.4.1.1, step 4: an expired one is refused.
-                Some(certificate) if certificate.expires() <= SystemTime::now() => {
-                    return Err(Error::InvalidAccess {
-                        problem: "the certificate of the configuration has expired".to_owned(),
-                        hint: "make a new one, such as by `PeerConnection::generate_certificate`",
-                    });
-                }
-                Some(certificate) => certificate,
-                None => endpoint.certificate().clone(),
-            },
+            certificate: configuration.certificate.map_or_else(|| Ok(endpoint.certificate().clone()), unexpired)?,
             dtls_version: endpoint.dtls_version(),
             jsep: configuration.jsep.unwrap_or_else(default_jsep),
             username_prefix: shard.username_prefix(),
@@ -210,26 +239,11 @@ impl PeerConnection {
         if !inner.shard.insert(id, connection, view, sockets) {
             return Err(Error::Closed);
         }
-        let mut companion = CompanionHandle::new(CompanionConfig {
-            id,
-            shard: inner.shard.clone(),
-            servers,
-            inbound: inner.shard.inbound(),
-        });
-        if let Some(listener) = listener {
-            companion.listen(listener);
+        if configuration.ice_transport_policy == IceTransportPolicy::Relay {
+            names.clear();
         }
-        if !names.is_empty() && configuration.ice_transport_policy != IceTransportPolicy::Relay {
-            companion.respond(names);
-        }
-        let tcp = configuration.ice.tcp != TcpCandidates::None;
-        let equip = move |entry: &mut Entry, _| {
-            entry.companion = Some(Box::new(companion));
-            if tcp {
-                entry.detours.get_or_insert_default().tcp = true;
-            }
-        };
-        inner.shard.call(id, Box::new(equip));
+        let opens_tcp = configuration.ice.tcp != TcpCandidates::None;
+        inner.equip(servers, listener, names, opens_tcp);
         Ok(Self { inner })
     }
 
@@ -309,7 +323,7 @@ impl PeerConnection {
 fn tcp_candidates(
     settings: &IceSettings,
     addresses: &[SocketAddr],
-    listener: Option<&std::net::TcpListener>,
+    listener: Option<&TcpListener>,
     names: &mut Vec<(String, IpAddr)>,
 ) -> Vec<LocalCandidate> {
     let bound = listener.and_then(|listener| listener.local_addr().ok());

@@ -312,10 +312,8 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 fn is_refusal(error: &io::Error) -> bool {
-    const EIO: i32 = 5;
-    const EINVAL: i32 = 22;
-    const EMSGSIZE: i32 = 90;
-    matches!(error.raw_os_error(), Some(EIO | EINVAL | EMSGSIZE))
+    // The numbers are the system's: EMSGSIZE is 90 on Linux and 40 on macOS.
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
 impl AsFd for UdpSocket {
