@@ -55,7 +55,7 @@ impl Backlog {
     pub(crate) fn append(&mut self, other: &Self) {
         self.dropped += other.dropped;
         for frame in &other.frames {
-            // The source has been asked if a keyframe is missing there.
+            // Whether a keyframe is missing is asked when all are here.
             let _ = self.push(frame);
         }
         if !other.gate.is_open() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener, Listener};
@@ -14,11 +14,17 @@ use crate::broadcast::{Broadcast, FrameSink, Subscription};
 use crate::lock;
 use crate::source::FrameSource;
 
+/// Who looks for what follows when a broadcast has ended.
+pub(crate) trait Next: Send + Sync {
+    fn rendition_ended(&self);
+}
+
 /// The frames between a broadcast and a reader.
 pub(crate) struct Queue {
     kind: MediaKind,
     state: Mutex<State>,
     event: Event,
+    next: OnceLock<Weak<dyn Next>>,
 }
 
 struct State {
@@ -33,7 +39,13 @@ impl Queue {
     /// An empty queue, which ends with the broadcast that it has joined, or only when it is told to.
     pub(crate) fn new(kind: MediaKind, of_broadcast: bool) -> Arc<Self> {
         let state = State { backlog: Backlog::new(kind), ended: false, of_broadcast };
-        Arc::new(Self { kind, state: Mutex::new(state), event: Event::new() })
+        Arc::new(Self { kind, state: Mutex::new(state), event: Event::new(), next: OnceLock::new() })
+    }
+
+    /// Says who looks for what follows; once.
+    pub(crate) fn set_next(&self, next: Weak<dyn Next>) {
+        // It is set where the queue is made, and nowhere else.
+        let _ = self.next.set(next);
     }
 
     /// Joins a broadcast, whose frames follow those that are here.
@@ -44,7 +56,10 @@ impl Queue {
         let prepare = |started, opening: Option<Backlog>| {
             let backlog = &mut lock(&self.state).backlog;
             match opening {
-                Some(opening) => backlog.append(&opening),
+                Some(opening) => {
+                    backlog.append(&opening);
+                    late = backlog.needs_keyframe();
+                }
                 None if started && makes_keyframes => {
                     backlog.wait_for_keyframe();
                     late = backlog.needs_keyframe();
@@ -75,9 +90,10 @@ impl FrameSink for Queue {
     }
 
     fn ended(&self, _: &Broadcast) {
-        let of_broadcast = lock(&self.state).of_broadcast;
-        if of_broadcast {
+        if lock(&self.state).of_broadcast {
             self.end();
+        } else if let Some(next) = self.next.get().and_then(Weak::upgrade) {
+            next.rendition_ended();
         }
     }
 }

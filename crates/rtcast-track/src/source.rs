@@ -68,6 +68,10 @@ impl Broadcast {
     pub async fn feed(&self, source: &mut dyn FrameSource) {
         let mut upstream = self.upstream();
         let mut requests = upstream.keyframe_requests();
+        if upstream.demand() > 0 {
+            // Whoever has joined already has asked for one, of nobody.
+            source.request_keyframe();
+        }
         loop {
             let next = poll_fn(|context| {
                 while upstream.poll_changed(context).is_ready() {

@@ -129,10 +129,11 @@ impl Upstream {
         }
     }
 
-    /// Calls `observer` after each change from now on, on the thread that makes it, in place of the observer before; it
-    /// must not block, nor join or leave the broadcast.
-    pub fn observe(&self, observer: impl Fn() + Send + Sync + 'static) {
-        *lock(&self.signal.observer) = Some(Arc::new(observer));
+    /// Calls `observer` with what is wanted after each change from now on, on the thread that makes it, as long as the
+    /// broadcast is there. It must not block, nor call the broadcast or its track, which may be locked; it should not hold
+    /// them either, for they would never go.
+    pub fn observe(&self, observer: impl Fn(&Self) + Send + Sync + 'static) {
+        lock(&self.signal.observers).push(Arc::new(observer));
     }
 }
 
@@ -153,7 +154,7 @@ impl fmt::Debug for Upstream {
     }
 }
 
-type Observer = Arc<dyn Fn() + Send + Sync>;
+type Observer = Arc<dyn Fn(&Upstream) + Send + Sync>;
 
 /// What a broadcast and the handles of its source share.
 #[derive(Default)]
@@ -165,28 +166,28 @@ pub(crate) struct Signal {
     /// The bitrate that a subscription wishes for, by its number.
     wishes: Mutex<Vec<(u64, Bitrate)>>,
     changed: Event,
-    observer: Mutex<Option<Observer>>,
+    observers: Mutex<Vec<Observer>>,
 }
 
 impl Signal {
-    pub(crate) fn joined(&self) {
+    pub(crate) fn joined(self: &Arc<Self>) {
         self.demand.fetch_add(1, Ordering::Relaxed);
         self.joins.fetch_add(1, Ordering::Relaxed);
         self.tell();
     }
 
-    pub(crate) fn left(&self, subscription: u64) {
+    pub(crate) fn left(self: &Arc<Self>, subscription: u64) {
         self.demand.fetch_sub(1, Ordering::Relaxed);
         lock(&self.wishes).retain(|(of, _)| *of != subscription);
         self.tell();
     }
 
-    pub(crate) fn request_keyframe(&self) {
+    pub(crate) fn request_keyframe(self: &Arc<Self>) {
         self.keyframe_requests.fetch_add(1, Ordering::Relaxed);
         self.tell();
     }
 
-    pub(crate) fn wish(&self, subscription: u64, bitrate: Option<Bitrate>) {
+    pub(crate) fn wish(self: &Arc<Self>, subscription: u64, bitrate: Option<Bitrate>) {
         {
             let mut wishes = lock(&self.wishes);
             wishes.retain(|(of, _)| *of != subscription);
@@ -199,12 +200,13 @@ impl Signal {
         self.demand.load(Ordering::Relaxed)
     }
 
-    fn tell(&self) {
+    fn tell(self: &Arc<Self>) {
         self.version.fetch_add(1, Ordering::Release);
         self.changed.notify(usize::MAX);
-        let observer = lock(&self.observer).clone();
-        if let Some(observer) = observer {
-            observer();
+        let observers = lock(&self.observers).clone();
+        if !observers.is_empty() {
+            let upstream = Upstream::new(Arc::clone(self));
+            observers.iter().for_each(|observer| observer(&upstream));
         }
     }
 }
@@ -254,7 +256,7 @@ mod tests {
         let counted = Arc::new(AtomicUsize::new(0));
         Upstream::new(Arc::clone(&signal)).observe({
             let counted = Arc::clone(&counted);
-            move || {
+            move |_| {
                 counted.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -263,5 +265,21 @@ mod tests {
         assert!(blocked.join().unwrap());
         task.join().unwrap();
         assert_eq!(counted.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn all_observers_are_told_and_go_with_the_broadcast() {
+        let signal = Arc::new(Signal::default());
+        let told = Arc::new(AtomicUsize::new(0));
+        for _ in 0..2 {
+            let told = Arc::clone(&told);
+            Upstream::new(Arc::clone(&signal)).observe(move |upstream| {
+                told.fetch_add(upstream.demand(), Ordering::Relaxed);
+            });
+        }
+        signal.joined();
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+        drop(signal);
+        assert_eq!(Arc::strong_count(&told), 1, "nothing holds the observers any more");
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use rtcast_proto::ColorSpace;
-use rtcast_track::{Broadcast, Codec, Frame, MediaKind, MediaTime};
+use rtcast_track::{Broadcast, Codec, Frame, MediaKind, MediaTime, TrackSource};
 
 use super::agenda::{Agenda, Task};
 use super::audio::{AudioTranscoder, Encoded};
@@ -70,9 +70,11 @@ pub(super) struct Engine {
     settings: Settings,
     control: Arc<Control>,
     broadcasts: Vec<Broadcast>,
+    /// What changes the tracks that the broadcasts belong to, and ends them.
+    tracks: Vec<TrackSource>,
     demand: Demand,
-    video: Option<VideoLane>,
-    audio: Option<AudioLane>,
+    video: Option<VideoPath>,
+    audio: Option<AudioPath>,
     timeline: Timeline,
     agenda: Agenda,
     failures: Receiver<MediaError>,
@@ -83,7 +85,7 @@ pub(super) struct Engine {
     failed_in_a_row: u32,
 }
 
-struct VideoLane {
+struct VideoPath {
     progress: Progress,
     /// How long before its time a packet is decoded, and when that was for the last one.
     lead: MediaTime,
@@ -95,7 +97,7 @@ struct VideoLane {
     wanted: Vec<bool>,
 }
 
-struct AudioLane {
+struct AudioPath {
     progress: Progress,
     copy: Option<Copy>,
     transcoder: Option<AudioTranscoder>,
@@ -132,10 +134,10 @@ impl Engine {
             Surroundings { clock: Arc::clone(&control.clock), bitrate: Arc::clone(&control.bitrate), failures: sender };
         let streams = demuxer.streams();
         let mut broadcasts = Vec::new();
-        let video = plan.video.as_ref().map(|plan| VideoLane::new(plan, streams, &mut broadcasts, &surroundings));
+        let video = plan.video.as_ref().map(|plan| VideoPath::new(plan, streams, &mut broadcasts, &surroundings));
         let video = video.transpose()?;
         let pictures = broadcasts.clone();
-        let audio = plan.audio.as_ref().map(|plan| AudioLane::new(plan, streams, &mut broadcasts)).transpose()?;
+        let audio = plan.audio.as_ref().map(|plan| AudioPath::new(plan, streams, &mut broadcasts)).transpose()?;
         let sound = broadcasts[pictures.len()..].to_vec();
         let timeline = Timeline::new(demuxer.duration());
         let engine = Self {
@@ -146,6 +148,7 @@ impl Engine {
             settings,
             control,
             broadcasts,
+            tracks: Vec::new(),
             video,
             audio,
             timeline,
@@ -158,7 +161,12 @@ impl Engine {
         Ok((engine, [pictures, sound]))
     }
 
-    /// Plays until the end, an error, or a stop, and closes the broadcasts.
+    /// Takes what ends a track of its broadcasts.
+    pub(super) fn add_track(&mut self, track: TrackSource) {
+        self.tracks.push(track);
+    }
+
+    /// Plays until the end, an error, or a stop, and ends the tracks.
     pub(super) fn run(mut self) -> Result<(), MediaError> {
         let result = self.play();
         if result.is_err() {
@@ -383,7 +391,9 @@ impl Engine {
         drop(transcoder);
         tracing::error!(%error, "its pictures can no longer be re-encoded: those who need that go without");
         for index in lane.encoded.drain(..) {
-            self.broadcasts[index].close();
+            for track in &self.tracks {
+                track.remove_rendition(&self.broadcasts[index]);
+            }
         }
         Ok(())
     }
@@ -418,13 +428,13 @@ impl Drop for Engine {
     /// Ends the tracks, also if the thread panics.
     fn drop(&mut self) {
         self.control.clock.stop();
-        for broadcast in &self.broadcasts {
-            broadcast.close();
+        for track in &self.tracks {
+            track.end(true);
         }
     }
 }
 
-impl VideoLane {
+impl VideoPath {
     fn new(
         plan: &StreamPlan,
         streams: &[StreamInfo],
@@ -467,7 +477,7 @@ impl VideoLane {
     }
 }
 
-impl AudioLane {
+impl AudioPath {
     fn new(plan: &StreamPlan, streams: &[StreamInfo], broadcasts: &mut Vec<Broadcast>) -> Result<Self, MediaError> {
         let (copy, _) = open_broadcasts(plan, streams, broadcasts);
         let first = broadcasts.len() - plan.renditions.len();

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 
-use rtcast_track::{Bitrate, MediaKind, MediaStreamTrack, MediaTime};
+use rtcast_track::{Bitrate, Broadcast, MediaKind, MediaStreamTrack, MediaTime};
 use tokio::sync::watch;
 
 use self::clock::Clock;
@@ -268,7 +268,15 @@ impl PlayerBuilder {
             bitrate: Arc::new(AtomicU64::new(bitrate.unwrap_or_default().as_bps())),
         });
         let settings = Settings { name: name.to_owned(), looping: self.looping, live: self.live };
-        let (engine, [video, audio]) = Engine::new(demuxer, &plan, settings, Arc::clone(&control))?;
+        let (mut engine, [video, audio]) = Engine::new(demuxer, &plan, settings, Arc::clone(&control))?;
+        let mut track = |kind, broadcasts: Vec<Broadcast>| {
+            (!broadcasts.is_empty()).then(|| {
+                let (track, source) = MediaStreamTrack::with_source(kind, broadcasts, false);
+                engine.add_track(source);
+                track
+            })
+        };
+        let (video, audio) = (track(MediaKind::Video, video), track(MediaKind::Audio, audio));
         let (sender, ended) = watch::channel(None);
         let body = move || {
             let result = engine.run();
@@ -278,17 +286,7 @@ impl PlayerBuilder {
             .name("rtcast-player".into())
             .spawn(body)
             .map_err(|error| MediaError::Io { source_name: "the player's thread".into(), error })?;
-        let track =
-            |kind, broadcasts: Vec<_>| (!broadcasts.is_empty()).then(|| MediaStreamTrack::new(kind, broadcasts));
-        let shared = Shared {
-            info,
-            plan,
-            video: track(MediaKind::Video, video),
-            audio: track(MediaKind::Audio, audio),
-            ended,
-            control,
-            thread: thread.thread().clone(),
-        };
+        let shared = Shared { info, plan, video, audio, ended, control, thread: thread.thread().clone() };
         Ok(MediaPlayer { shared: Arc::new(shared) })
     }
 }

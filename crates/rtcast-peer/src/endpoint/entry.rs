@@ -65,6 +65,12 @@ impl TrackObserver for TrackWatch {
 }
 
 impl SenderEntry {
+    /// A broadcast that it took, or waited for, has ended.
+    pub(super) fn broadcast_ended(&mut self, broadcast: BroadcastId) {
+        self.feed.take_if(|feed| feed.broadcast().id() == broadcast);
+        self.awaited.take_if(|awaited| awaited.broadcast().id() == broadcast);
+    }
+
     /// Whether it waits for a keyframe of this broadcast, while another stands in.
     pub(super) fn awaits(&self, broadcast: BroadcastId) -> bool {
         self.awaited.as_ref().is_some_and(|awaited| awaited.broadcast().id() == broadcast)
@@ -147,7 +153,8 @@ pub(super) fn choose_renditions(
         let joined = sender.feed.as_ref().map(|feed| feed.broadcast().id());
         let negotiated = connection.negotiated_sender(transceiver);
         let takes = |rendition: &&Broadcast| {
-            negotiated.as_ref().is_some_and(|media| media.send_codec_for(rendition.codec()).is_some())
+            let media = negotiated.as_ref().filter(|_| !rendition.is_closed());
+            media.is_some_and(|media| media.send_codec_for(rendition.codec()).is_some())
         };
         let renditions = sender.track.renditions();
         let Some(best) = renditions.iter().find(takes).cloned() else {
@@ -161,16 +168,24 @@ pub(super) fn choose_renditions(
         let stand_in = renditions.iter().filter(|_| waits).find(makes_keyframes).cloned();
         let rendition = stand_in.as_ref().unwrap_or(&best);
         connection.select_codec(transceiver, Some(rendition.codec()));
-        if joined == Some(rendition.id()) || !ready {
+        if !ready {
             continue;
         }
-        leave(viewers, id, sender);
-        (sender.feed, sender.awaited) = (None, None);
-        sender.feed = Some(Feed::join(now, rendition, &handle.sink(), connection, transceiver));
-        viewers.entry(rendition.id()).or_default().push((id, transceiver));
-        if stand_in.is_some() {
-            sender.awaited = Some(best.subscribe(&handle.sink()).0);
-            viewers.entry(best.id()).or_default().push((id, transceiver));
+        if joined != Some(rendition.id()) {
+            leave(viewers, id, sender);
+            (sender.feed, sender.awaited) = (None, None);
+            sender.feed = Some(Feed::join(now, rendition, &handle.sink(), connection, transceiver));
+            viewers.entry(rendition.id()).or_default().push((id, transceiver));
+        }
+        let awaited = stand_in.is_some().then_some(&best);
+        if awaited != sender.awaited.as_ref().map(Subscription::broadcast) {
+            if let Some(before) = sender.awaited.take() {
+                forget(viewers, before.broadcast().id(), (id, transceiver));
+            }
+            if let Some(awaited) = awaited {
+                sender.awaited = Some(awaited.subscribe(&handle.sink()).0);
+                viewers.entry(awaited.id()).or_default().push((id, transceiver));
+            }
         }
     }
 }
@@ -179,11 +194,16 @@ pub(super) fn leave(viewers: &mut Viewers, id: ConnectionId, sender: &SenderEntr
     let joined = sender.feed.as_ref().map(|feed| feed.broadcast().id());
     let awaited = sender.awaited.as_ref().map(|awaited| awaited.broadcast().id());
     for broadcast in joined.into_iter().chain(awaited) {
-        if let Some(list) = viewers.get_mut(&broadcast) {
-            list.retain(|viewer| *viewer != (id, sender.transceiver));
-            if list.is_empty() {
-                viewers.remove(&broadcast);
-            }
+        forget(viewers, broadcast, (id, sender.transceiver));
+    }
+}
+
+/// Takes a sender out of those of a broadcast.
+fn forget(viewers: &mut Viewers, broadcast: BroadcastId, sender: (ConnectionId, TransceiverId)) {
+    if let Some(list) = viewers.get_mut(&broadcast) {
+        list.retain(|viewer| *viewer != sender);
+        if list.is_empty() {
+            viewers.remove(&broadcast);
         }
     }
 }

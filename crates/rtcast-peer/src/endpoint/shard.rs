@@ -259,13 +259,14 @@ impl Shard {
             }
             Command::BroadcastEnded { broadcast } => {
                 for (id, transceiver) in self.viewers.remove(&broadcast).unwrap_or_default() {
-                    if let Some(entry) = self.connections.get_mut(&id) {
-                        entry.senders.iter_mut().filter(|sender| sender.transceiver == transceiver).for_each(
-                            |sender| {
-                                sender.feed = None;
-                            },
-                        );
-                    }
+                    self.with(id, |entry| {
+                        let mut senders = entry.senders.iter_mut();
+                        if let Some(sender) = senders.find(|sender| sender.transceiver == transceiver) {
+                            sender.broadcast_ended(broadcast);
+                        }
+                        // Another rendition may take its place.
+                        entry.tracks_changed = true;
+                    });
                 }
             }
             Command::Survey { reply } => {

@@ -1,14 +1,14 @@
 //! Tracks that the peer sends: from a shard to whoever reads them or sends them on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtcast_proto::jsep::TransceiverId;
 use rtcast_proto::{Codec, MediaKind, MediaTime, NtpTime, ReceivedFrame, RtpCodec};
-use rtcast_track::{Broadcast, MediaStreamTrack, TrackSource};
+use rtcast_track::{Broadcast, KeyframeGate, MediaStreamTrack, TrackSource};
 
-use crate::endpoint::{ConnectionId, ShardHandle};
+use crate::endpoint::{ConnectionId, Entry, ShardHandle};
 
 /// The least time between two changes of the codec. A peer that changes it more often loses frames, and nobody else time.
 const CODEC_CHANGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,7 +42,9 @@ impl CaptureClock {
 pub(super) struct ReceivedTrack {
     track: MediaStreamTrack,
     source: TrackSource,
-    origin: (ShardHandle, ConnectionId, TransceiverId),
+    origin: Origin,
+    /// A request for a keyframe is on its way to the connection.
+    pending: Arc<AtomicBool>,
     sent: Mutex<Option<Sent>>,
 }
 
@@ -57,7 +59,7 @@ struct Sent {
 impl ReceivedTrack {
     pub(super) fn new(kind: MediaKind, shard: ShardHandle, id: ConnectionId, transceiver: TransceiverId) -> Self {
         let (track, source) = MediaStreamTrack::with_source(kind, Vec::new(), true);
-        Self { track, source, origin: (shard, id, transceiver), sent: Mutex::default() }
+        Self { track, source, origin: (shard, id, transceiver), pending: Arc::default(), sent: Mutex::default() }
     }
 
     /// The track under that name.
@@ -81,7 +83,13 @@ impl ReceivedTrack {
             if sent.as_ref().is_some_and(|sent| now.saturating_duration_since(sent.since) < CODEC_CHANGE_INTERVAL) {
                 return;
             }
-            let codec = codec().unwrap_or_else(|| RtpCodec::new(received.frame.codec));
+            // A stream that begins otherwise shows nothing to anybody.
+            if !KeyframeGate::closed(self.track.kind()).admits(received.frame.keyframe) {
+                self.request_keyframe();
+                return;
+            }
+            let codec = codec().filter(|codec| codec.codec == received.frame.codec);
+            let codec = codec.unwrap_or_else(|| RtpCodec::new(received.frame.codec));
             let broadcast = self.broadcast(codec);
             let next = Sent { broadcast: broadcast.clone(), codec: received.frame.codec, since: now };
             let before = sent.replace(next);
@@ -109,15 +117,33 @@ impl ReceivedTrack {
     /// A broadcast whose sinks' requests for keyframes go to the peer.
     fn broadcast(&self, codec: RtpCodec) -> Broadcast {
         let broadcast = Broadcast::received(codec);
-        let (shard, id, transceiver) = self.origin.clone();
-        let (upstream, passed_on) = (broadcast.upstream(), AtomicU64::new(0));
-        broadcast.upstream().observe(move || {
+        let (origin, pending, passed_on) = (self.origin.clone(), Arc::clone(&self.pending), AtomicU64::new(0));
+        broadcast.upstream().observe(move |upstream| {
             let asked = upstream.keyframe_requests();
             if passed_on.swap(asked, Ordering::Relaxed) != asked {
-                shard.call(id, Box::new(move |entry, now| entry.connection.request_keyframe(now, transceiver)));
+                request_keyframe(&origin, &pending);
             }
         });
         broadcast
+    }
+
+    fn request_keyframe(&self) {
+        request_keyframe(&self.origin, &self.pending);
+    }
+}
+
+/// Where a track comes from.
+type Origin = (ShardHandle, ConnectionId, TransceiverId);
+
+/// Asks the peer for a keyframe, on the thread of its connection. Requests that come before that are one.
+fn request_keyframe((shard, id, transceiver): &Origin, pending: &Arc<AtomicBool>) {
+    if !pending.swap(true, Ordering::Relaxed) {
+        let (transceiver, pending) = (*transceiver, Arc::clone(pending));
+        let work = move |entry: &mut Entry, now| {
+            pending.store(false, Ordering::Relaxed);
+            entry.connection.request_keyframe(now, transceiver);
+        };
+        shard.call(*id, Box::new(work));
     }
 }
 

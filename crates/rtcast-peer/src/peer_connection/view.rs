@@ -100,11 +100,12 @@ impl ConnectionView {
 
     /// The track that a transceiver receives.
     pub(super) fn received_track(&self, id: TransceiverId, kind: MediaKind) -> Arc<ReceivedTrack> {
-        let live = lock(&self.snapshot).transceivers.iter().any(|t| t.id() == id && !t.stopping() && !t.stopped());
         let mut tracks = lock(&self.tracks);
         if let Some(track) = tracks.get(&id) {
             return Arc::clone(track);
         }
+        // Looked at under the lock by which tracks end, so that none is kept that nobody would end.
+        let live = lock(&self.snapshot).transceivers.iter().any(|t| t.id() == id && !t.stopping() && !t.stopped());
         let track = Arc::new(ReceivedTrack::new(kind, self.origin.0.clone(), self.origin.1, id));
         if live {
             tracks.insert(id, Arc::clone(&track));

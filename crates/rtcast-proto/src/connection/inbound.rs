@@ -42,14 +42,21 @@ pub(super) struct InboundStream {
 }
 
 impl InboundStream {
-    pub(super) fn new(ssrc: Ssrc, rtx_ssrc: Option<Ssrc>, codec: Codec, retransmission: bool) -> Self {
+    /// A stream whose first frame has the time `begins_at`.
+    pub(super) fn new(
+        ssrc: Ssrc,
+        rtx_ssrc: Option<Ssrc>,
+        codec: Codec,
+        retransmission: bool,
+        begins_at: MediaTime,
+    ) -> Self {
         Self {
             ssrc,
             rtx_ssrc,
             codec,
             retransmission,
             buffer: buffer(codec, retransmission),
-            begins_at: MediaTime::ZERO,
+            begins_at,
             last_frame: None,
             first_index: None,
             highest_index: 0,
@@ -65,6 +72,17 @@ impl InboundStream {
             color_space: None,
             stats: ReceiverStats { ssrc: Some(ssrc), codec: Some(codec), ..ReceiverStats::default() },
         }
+    }
+
+    /// The time that a frame would have that was captured now; `None` before the first.
+    pub(super) fn time(&self, now: Instant) -> Option<MediaTime> {
+        let (timestamp, at) = self.last_frame?;
+        Some(timestamp.offset(now.saturating_duration_since(at).into()))
+    }
+
+    /// When the latest packet came.
+    pub(super) const fn last_packet_received(&self) -> Option<Instant> {
+        self.stats.last_packet_received
     }
 
     pub(super) const fn ssrc(&self) -> Ssrc {
@@ -88,8 +106,8 @@ impl InboundStream {
             self.codec = codec;
             self.buffer = buffer(codec, self.retransmission);
             self.stats.codec = Some(codec);
-            if let Some((timestamp, at)) = self.last_frame {
-                self.begins_at = timestamp.offset(now.saturating_duration_since(at).into());
+            if let Some(time) = self.time(now) {
+                self.begins_at = time;
             }
         }
         self.count(now, packet, packet.payload.len());

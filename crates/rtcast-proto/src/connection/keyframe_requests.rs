@@ -53,6 +53,8 @@ impl KeyframeRequests {
     /// A request is wanted on our own account; it is told by [`handle_timeout`](Self::handle_timeout).
     pub(super) fn hold(&mut self, now: Instant) {
         self.held = Some(now);
+        // What was sent again before is no answer to it.
+        self.repaired = None;
     }
 
     /// The viewer is being given a group of pictures from `now` on, be it asked for or not.

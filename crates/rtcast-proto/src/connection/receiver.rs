@@ -12,7 +12,7 @@ use crate::frame::ReceivedFrame;
 use crate::jsep::{AUDIO_LEVEL_EXTENSION, MID_EXTENSION, NegotiatedMedia, TransceiverId};
 use crate::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::rtp::{RtpPacket, extensions};
-use crate::types::{PayloadType, SequenceNumber, Ssrc};
+use crate::types::{MediaTime, PayloadType, SequenceNumber, Ssrc};
 
 use super::inbound::InboundStream;
 
@@ -182,10 +182,13 @@ impl RtpReceiver {
                 let at = match self.streams.iter().position(|stream| stream.ssrc() == packet.ssrc) {
                     Some(at) => at,
                     None => {
+                        // Its frames follow those of the stream that it replaces.
+                        let begins_at = self.streams.iter().filter_map(|stream| stream.time(now)).max();
                         if self.streams.len() >= MAX_STREAMS {
                             self.streams.remove(0);
                         }
-                        self.streams.push(InboundStream::new(packet.ssrc, rtx, codec, nack));
+                        let begins_at = begins_at.unwrap_or(MediaTime::ZERO);
+                        self.streams.push(InboundStream::new(packet.ssrc, rtx, codec, nack, begins_at));
                         self.streams.len() - 1
                     }
                 };
@@ -245,14 +248,16 @@ impl RtpReceiver {
 
     /// The codec of the latest packet, as it was negotiated.
     pub(super) fn codec(&self) -> Option<&RtpCodec> {
-        let payload_type = self.streams.last()?.stats().payload_type?;
+        let latest = self.streams.iter().max_by_key(|stream| stream.last_packet_received());
+        let payload_type = latest?.stats().payload_type?;
         let known = self.media.receive_codecs.iter().find(|entry| entry.payload_type == payload_type);
         known.map(|entry| &entry.codec)
     }
 
     /// Asks the peer for a keyframe of what it sends, at the next feedback.
     pub(super) fn request_keyframe(&mut self, now: Instant) {
-        if let Some(stream) = self.streams.last_mut() {
+        // That of the latest packet: another may be one that the peer no longer sends, or a stray.
+        if let Some(stream) = self.streams.iter_mut().max_by_key(|stream| stream.last_packet_received()) {
             stream.request_keyframe(now);
         }
     }

@@ -80,8 +80,10 @@ impl Inner {
         lock(&self.state).renditions.clone()
     }
 
-    pub(crate) fn ended(&self) -> bool {
-        lock(&self.state).ended
+    /// Whether nothing comes any more, because its maker has said so or all renditions have ended.
+    fn is_over(&self) -> bool {
+        let state = lock(&self.state);
+        state.ended || (!state.renditions.is_empty() && state.renditions.iter().all(Broadcast::is_closed))
     }
 
     /// Changes the state, then tells the observers.
@@ -178,8 +180,7 @@ impl MediaStreamTrack {
 
     /// Whether nothing comes any more: W3C's `readyState`.
     pub fn ended(&self) -> bool {
-        let state = lock(&self.inner.state);
-        state.ended || (!state.renditions.is_empty() && state.renditions.iter().all(Broadcast::is_closed))
+        self.inner.is_over()
     }
 
     /// The changes from now on: `mute`, `unmute`, `ended`.
@@ -199,7 +200,8 @@ impl MediaStreamTrack {
         TrackStateStream::new(changes)
     }
 
-    /// Calls `callback` for every change from now on, on the thread that makes it; it must not block.
+    /// Calls `callback` for every change from now on, on the thread that makes it; it must neither block nor change the
+    /// track.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -330,25 +332,26 @@ impl TrackSource {
 
     /// Ends the track and its renditions; `told` says whether listeners hear of it. Ending twice is fine.
     pub fn end(&self, told: bool) {
-        if self.inner.ended() {
-            return;
-        }
-        if told {
-            self.inner.tell(TrackStateChange::Ended);
-        }
-        let (mut renditions, mut listeners) = (Vec::new(), Vec::new());
+        let (mut renditions, mut listeners, mut callbacks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ends = false;
         self.inner.change(|state| {
-            state.ended = true;
+            ends = !std::mem::replace(&mut state.ended, true);
             state.muted = true;
             renditions = std::mem::take(&mut state.renditions);
             listeners = std::mem::take(&mut state.listeners);
-            state.callbacks.clear();
+            callbacks = std::mem::take(&mut state.callbacks);
         });
+        for listener in listeners.iter().filter_map(Weak::upgrade) {
+            if told {
+                listener.tell(TrackStateChange::Ended);
+            }
+            listener.end();
+        }
+        for callback in callbacks.iter().filter(|_| told && ends) {
+            (*lock(callback))(TrackStateChange::Ended);
+        }
         for rendition in renditions {
             rendition.close();
-        }
-        for listener in listeners.iter().filter_map(Weak::upgrade) {
-            listener.end();
         }
     }
 }
@@ -477,5 +480,55 @@ mod tests {
         assert_eq!((name.len(), name[14], name[8]), (36, b'4', b'-'));
         assert!(b"89ab".contains(&name[19]));
         assert_eq!(first.with_id("film"), first);
+    }
+
+    #[test]
+    fn a_reader_goes_on_when_the_rendition_that_it_reads_ends_and_ends_with_the_last() {
+        let (first, second) = (broadcast(), broadcast());
+        let track = MediaStreamTrack::new(MediaKind::Audio, vec![first.clone(), second.clone()]);
+        let mut reader = track.reader();
+        first.send(&sound(1), Instant::now());
+        first.close();
+        assert_eq!(second.upstream().demand(), 1);
+        second.send(&sound(2), Instant::now());
+        assert_eq!([reader.recv_blocking(), reader.recv_blocking()], [Some(sound(1)), Some(sound(2))]);
+        second.close();
+        assert_eq!(reader.recv_blocking(), None);
+        assert!(track.ended());
+        assert_eq!(track.reader().recv_blocking(), None, "nor does one that comes later");
+    }
+
+    #[test]
+    fn a_reader_that_comes_when_too_much_has_waited_asks_for_a_keyframe() {
+        let received = Broadcast::received(RtpCodec::new(Codec::Vp8));
+        let track = MediaStreamTrack::new(MediaKind::Video, vec![received.clone()]);
+        let picture = |number: i64| {
+            let head = if number == 0 { 0x10 } else { 0x11 };
+            let data = vec![head, 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2, 7];
+            Frame::new(Codec::Vp8, data, MediaTime::from_ticks(number, 30)).with_keyframe(number == 0)
+        };
+        (0..300).for_each(|number| received.send(&picture(number), Instant::now()));
+        let mut reader = track.reader();
+        assert_eq!(received.upstream().keyframe_requests(), 1);
+        received.send(&picture(300), Instant::now());
+        assert_eq!(reader.try_recv(), None);
+        received.send(&picture(0), Instant::now());
+        assert_eq!(reader.try_recv(), Some(picture(0)));
+    }
+
+    #[test]
+    fn whoever_hears_of_the_end_finds_it_so_and_once() {
+        let (track, source) = MediaStreamTrack::with_source(MediaKind::Video, Vec::new(), false);
+        let heard = Arc::new(AtomicU64::new(0));
+        track.on_state_change({
+            let (track, heard) = (track.clone(), Arc::clone(&heard));
+            move |change| {
+                assert!(change == TrackStateChange::Ended && track.ended());
+                heard.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        source.end(true);
+        source.end(true);
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
     }
 }
