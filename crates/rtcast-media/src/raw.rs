@@ -67,6 +67,7 @@ impl VideoFrame {
     }
 
     /// The bytes of a picture of this size; `None` if no picture has it.
+    #[cfg(feature = "vpx")]
     pub(crate) fn byte_length(width: u32, height: u32) -> Option<usize> {
         byte_length(width, height)
     }

@@ -149,6 +149,31 @@ async fn where_the_group_is_too_long_to_be_kept_another_rendition_stands_in_unti
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_or_awaits_what_ends_goes_on_with_what_is_left() {
+    let server = endpoint(1).await;
+    let [long, stand_in, last] = [false, true, true].map(|on_request| {
+        let codec = RtpCodec::new(Codec::Vp8);
+        if on_request { Broadcast::with_keyframes_on_request(codec) } else { Broadcast::new(codec) }
+    });
+    // What is sent has begun, and is not kept from its beginning.
+    long.send(&frame(31, 100), Instant::now());
+    let (_sender, _viewer, track) = watch_any(&server, vec![long.clone(), stand_in.clone(), last.clone()]).await;
+    stand_in.upstream().wait_for(|upstream| upstream.demand() == 1).await;
+    stand_in.send(&frame(60, 1_000), Instant::now());
+    assert_eq!(next_frame(&track).await.data, frame(60, 1_000).data);
+    // It awaited the first one; now there is nothing to wait for.
+    assert_eq!(long.upstream().demand(), 1);
+    long.close();
+    long.upstream().wait_for(|upstream| upstream.demand() == 0).await;
+    stand_in.send(&frame(61, 1_000), Instant::now());
+    assert_eq!(next_frame(&track).await.data, frame(61, 1_000).data, "the one that stood in goes on");
+    stand_in.close();
+    last.upstream().wait_for(|upstream| upstream.demand() == 1).await;
+    last.send(&frame(90, 1_000), Instant::now());
+    assert_eq!(next_frame(&track).await.data, frame(90, 1_000).data, "and another takes its place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn closing_the_endpoint_says_goodbye_to_all() {
     let server = endpoint(2).await;
     let broadcast = Broadcast::new(RtpCodec::new(Codec::Vp8));

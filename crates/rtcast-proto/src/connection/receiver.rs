@@ -281,3 +281,89 @@ impl RtpReceiver {
         self.payload_types.iter().find(|(known, _)| *known == payload_type).map(|(_, meaning)| *meaning)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::RtpCodec;
+    use crate::jsep::NegotiatedCodec;
+    use crate::rtcp::RtcpPacket;
+    use crate::rtp::{FIXED_HEADER_LENGTH, write_header};
+    use crate::sdp::Direction;
+    use crate::types::{MediaKind, Mid};
+
+    const VP8: PayloadType = PayloadType::new(96);
+
+    fn receiver() -> RtpReceiver {
+        let vp8 = NegotiatedCodec {
+            payload_type: VP8,
+            codec: RtpCodec::new(Codec::Vp8),
+            clock_rate: 90_000,
+            rtx: None,
+            feedback: Vec::new(),
+        };
+        RtpReceiver::new(&NegotiatedMedia {
+            transceiver: TransceiverId(0),
+            media_line: 0,
+            mid: Mid::new("0"),
+            kind: MediaKind::Video,
+            direction: Direction::Recvonly,
+            send_codecs: Vec::new(),
+            receive_codecs: vec![vp8],
+            send_telephone_events: Vec::new(),
+            receive_telephone_events: Vec::new(),
+            extensions: Vec::new(),
+            extmap_allow_mixed: false,
+            rtcp_rsize: true,
+            ssrc: Ssrc(9),
+            rtx_ssrc: None,
+            remote_sources: Vec::new(),
+            remote_track_id: String::new(),
+            remote_stream_ids: Vec::new(),
+        })
+    }
+
+    /// A picture in one packet.
+    fn picture(receiver: &mut RtpReceiver, now: Instant, ssrc: u32, number: u16, keyframe: bool) {
+        let mut bytes = vec![0; FIXED_HEADER_LENGTH];
+        let timestamp = ssrc.wrapping_mul(0x1234_5678).wrapping_add(u32::from(number) * 3_000);
+        write_header(&mut bytes, true, VP8, SequenceNumber(number), timestamp, Ssrc(ssrc), &[]);
+        // RFC 7741 §4.2: the first partition begins here; RFC 6386 §9.1: the lowest bit is clear in a keyframe.
+        bytes.extend([0x10, u8::from(!keyframe), 2, 0, 0x9d, 1, 0x2a, 0, 5, 0xd0, 2]);
+        let none = receiver.handle_packet(now, number.into(), &RtpPacket::parse(&bytes).unwrap());
+        assert!(none.is_none());
+    }
+
+    #[test]
+    fn a_stream_under_another_name_goes_on_in_time() {
+        let mut receiver = receiver();
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for number in 0..60 {
+            let now = start + Duration::from_micros(33_333) * number;
+            picture(&mut receiver, now, 1 + number / 30, number as u16, number % 30 == 0);
+            times.extend(receiver.pop_frame(now).map(|received| received.frame.timestamp.as_secs_f64()));
+        }
+        assert_eq!(times.len(), 60);
+        assert!(times.windows(2).all(|pair| (0.03..0.037).contains(&(pair[1] - pair[0]))), "{times:?}");
+    }
+
+    #[test]
+    fn a_keyframe_is_asked_of_the_stream_that_sends() {
+        let mut receiver = receiver();
+        let start = Instant::now();
+        picture(&mut receiver, start, 1, 0, true);
+        assert!(receiver.pop_frame(start).is_some());
+        // A stray that nothing follows.
+        picture(&mut receiver, start, 2, 500, false);
+        let later = start + Duration::from_secs(1);
+        picture(&mut receiver, later, 1, 1, false);
+        receiver.request_keyframe(later);
+        let mut rtcp = RtcpWriter::default();
+        for stream in receiver.streams.iter_mut().filter(|stream| stream.ssrc() == Ssrc(1)) {
+            stream.write_feedback(later, Ssrc(9), &mut rtcp);
+        }
+        let asked: Vec<_> = crate::rtcp::packets(rtcp.bytes()).collect();
+        assert_eq!(asked, [Ok(RtcpPacket::PictureLossIndication { media: Ssrc(1) })]);
+    }
+}
