@@ -323,6 +323,11 @@ mod tests {
         })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
+    fn some_instant() -> Instant {
+        Instant::now()
+    }
+
     /// A picture in one packet.
     fn picture(receiver: &mut RtpReceiver, now: Instant, ssrc: u32, number: u16, keyframe: bool) {
         let mut bytes = vec![0; FIXED_HEADER_LENGTH];
@@ -337,7 +342,7 @@ mod tests {
     #[test]
     fn a_stream_under_another_name_goes_on_in_time() {
         let mut receiver = receiver();
-        let start = Instant::now();
+        let start = some_instant();
         let mut times = Vec::new();
         for number in 0..60 {
             let now = start + Duration::from_micros(33_333) * number;
@@ -351,7 +356,7 @@ mod tests {
     #[test]
     fn a_keyframe_is_asked_of_the_stream_that_sends() {
         let mut receiver = receiver();
-        let start = Instant::now();
+        let start = some_instant();
         picture(&mut receiver, start, 1, 0, true);
         assert!(receiver.pop_frame(start).is_some());
         // A stray that nothing follows.
