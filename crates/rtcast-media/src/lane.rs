@@ -66,7 +66,8 @@ impl LaneSettings {
 ///
 /// Several lanes may be handed the same pictures, whose pixels they share. Nothing is encoded while nobody wants the
 /// broadcast; a keyframe is made when a sink asks for one or joins, at most two a second, and if no other picture comes
-/// then of the one that stands. Dropping a lane ends it once what waits is encoded.
+/// then of the one that stands. Dropping a lane blocks until what waits, three pictures at
+/// most, is encoded.
 pub struct VideoLane {
     queue: Option<SyncSender<Due>>,
     thread: Option<JoinHandle<()>>,

@@ -183,7 +183,8 @@ impl MediaStreamTrack {
         self.inner.is_over()
     }
 
-    /// The changes from now on: `mute`, `unmute`, `ended`.
+    /// The changes from now on that a [`TrackSource`] makes: `mute`, `unmute`, `ended`. Of a track without one, whose end is
+    /// that of its broadcasts, readers and [`ended`](Self::ended) tell.
     pub fn state_changes(&self) -> TrackStateStream {
         let changes = Arc::new(Changes::default());
         let mut state = lock(&self.inner.state);
